@@ -1,0 +1,224 @@
+"""Configuration: frozen types, one a table of the TOML file. Every default stands here, once, beside what it means.
+
+The loader (`configfile`), the sample file and the reference page are made from these fields: `setting` carries the sentence for people
+and the unit. Sizes are bytes, durations seconds, once loaded. A `Config` that exists is valid as far as one can tell without the disk
+or the network; `device-agent check` looks at those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+from device_agent.wire.limits import KIB, MAX_MESSAGE, MAX_READING, MIB
+
+#: Metadata keys of a field.
+DOC: Final = "doc"
+UNIT: Final = "unit"
+
+
+class Unit(Enum):
+    """How a number is written in the file."""
+
+    NONE = "none"
+    SIZE = "size"  # "64 KiB"
+    DURATION = "duration"  # "5s"
+    RATE = "rate"  # "200 KiB/s"
+
+
+def setting(doc: str, *, unit: Unit = Unit.NONE, **kwargs: Any) -> Any:
+    """Return a dataclass field with its sentence and unit; without `default` the key is required."""
+    return field(metadata={DOC: doc, UNIT: unit}, **kwargs)
+
+
+class Pattern(Enum):
+    """ZeroMQ pattern of an input."""
+
+    PULL = "pull"
+    SUB = "sub"
+    REP = "rep"
+    ROUTER = "router"
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether the peer is told when its reading is on disk."""
+        return self in {Pattern.REP, Pattern.ROUTER}
+
+
+class WhenFull(Enum):
+    """What happens when the spool's cap is reached."""
+
+    BLOCK = "block"
+    DROP_OLDEST = "drop-oldest"
+    DROP_NEWEST = "drop-newest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """`[device]`: who this board is."""
+
+    id: str = setting("Name of this device, unique in the fleet. Never reuse one for another board.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IotConfig:
+    """`[aws.iot]`: credentials from the AWS IoT credentials provider, with the device's X.509 certificate."""
+
+    endpoint: str = setting("Host of the credentials provider: `aws iot describe-endpoint --endpoint-type iot:CredentialProvider`.")
+    role_alias: str = setting("Role alias; the identity stack's output `RoleAlias`.")
+    certificate: str = setting("Path of the device certificate (PEM).")
+    private_key: str = setting("Path of its private key (PEM); must be readable by the agent alone (0600).")
+    ca: str = setting("Path of the CA bundle; empty: the system's.", default="")
+    thing: str = setting("Thing name; empty: the header is not sent.", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsConfig:
+    """`[aws]`: where the queues are and how to sign."""
+
+    region: str = setting("AWS region of the queues.")
+    endpoint_url: str = setting("Another SQS endpoint than AWS's own, for the local cloud or a VPC endpoint.", default="")
+    profile: str = setting("Profile of the shared AWS config files; empty: boto3's own chain of credentials.", default="")
+    iot: IotConfig | None = setting("Credentials by certificate instead of boto3's chain.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolConfig:
+    """`[spool]`: the log on disk."""
+
+    directory: str = setting("Where the log lives; a directory of the agent's own, on the card or disk that must survive power cuts.")
+    max_bytes: int = setting(
+        "Hard cap over everything in the directory: all streams, quarantine and journals. From 1 MiB.", unit=Unit.SIZE, default=256 * MIB
+    )
+    keep_free: int = setting(
+        "Space on the file system that is left to others: below it the spool counts as full.", unit=Unit.SIZE, default=16 * MIB
+    )
+    when_full: WhenFull = setting(
+        "At the cap: `block` (PULL and SUB are not read, REQ and DEALER are refused), `drop-oldest` or `drop-newest`.",
+        default=WhenFull.BLOCK,
+    )
+    commit_interval: float = setting(
+        "How long readings of PULL and SUB inputs may wait for their fsync; what a crash may cost of them.", unit=Unit.DURATION, default=1.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteConfig:
+    """`[[input.route]]`: topics of an input that go to another stream; the longest matching prefix wins."""
+
+    topic: str = setting("Prefix of the topic.")
+    stream: str = setting("Stream for readings with such a topic.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveConfig:
+    """`[input.curve]`: encryption and authentication of an input's peers."""
+
+    secret_key: str = setting("Path of this input's CURVE secret key (`device-agent keys`); must be readable by the agent alone (0600).")
+    allow: tuple[str, ...] = setting("Directory or files of the public keys that may connect; an empty list allows none.", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputConfig:
+    """`[[input]]`: one ZeroMQ socket of the agent."""
+
+    name: str = setting("Name of the input, for status and logs.")
+    pattern: Pattern = setting("`pull`, `sub`, `rep` or `router`.")
+    stream: str = setting("Stream that its readings go to.")
+    bind: tuple[str, ...] = setting("Endpoints to bind: `tcp://127.0.0.1:5555`, `ipc:///run/device-agent/x`.", default=())
+    connect: tuple[str, ...] = setting("Endpoints to connect to.", default=())
+    topic: str = setting(
+        "`none`, `first-frame` (of readings with several frames the first, if it is text), or any other text: that topic for all.",
+        default="none",
+    )
+    subscribe: tuple[str, ...] = setting("`sub` only: topic prefixes to subscribe to; the default is everything.", default=("",))
+    route: tuple[RouteConfig, ...] = setting("Topics that go to other streams.", default=())
+    reply: str = setting('`rep` only: a fixed answer instead of `{"ok":true,"stream":...,"seq":...}`.', default="")
+    message_id: str = setting(
+        "`router` only: `first-frame` (the answer begins with the reading's first frame) or `none` (answers in order).", default="none"
+    )
+    high_water_mark: int = setting("Messages that ZeroMQ may hold a peer (ZMQ_RCVHWM); bounds memory: peers x this x size.", default=1000)
+    max_reading: int = setting("Largest reading that is taken, all frames together.", unit=Unit.SIZE, default=MAX_READING)
+    max_connections: int = setting("Peers at most; further ones are not accepted.", default=1000)
+    curve: CurveConfig | None = setting("Encryption and an allow-list of peers.", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """`[[stream]]`: one log on disk and one queue in the cloud."""
+
+    name: str = setting("Name of the stream; a partition of the lake.")
+    queue: str = setting("URL of the SQS queue; `.fifo` at its end means FIFO.")
+    linger: float = setting("How long an envelope may wait for more readings.", unit=Unit.DURATION, default=5.0)
+    max_envelope: int = setting("Largest envelope; the default fills one billing unit of SQS.", unit=Unit.SIZE, default=64 * KIB)
+    pack: bool = setting(
+        "Many readings a message; `false`: each reading is a message of its own, for consumers that do not know envelopes.", default=True
+    )
+    share: int = setting("Weight of this stream in the division of `spool.max_bytes`.", default=1)
+    group: str = setting(
+        "Message group id, with `{device}` and `{stream}`; empty: `{device}.{stream}` on FIFO, none on standard queues.", default=""
+    )
+
+    @property
+    def fifo(self) -> bool:
+        """Whether the queue is FIFO: SQS demands the suffix."""
+        return self.queue.endswith(".fifo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkConfig:
+    """`[uplink]`: how the agent sends."""
+
+    senders: int = setting("Requests in flight at most (threads).", default=3)
+    max_rate: int = setting("Cap on the bandwidth; 0: none.", unit=Unit.RATE, default=0)
+    connect_timeout: float = setting("For a connection to the endpoint.", unit=Unit.DURATION, default=10.0)
+    read_timeout: float = setting("For an answer of the endpoint.", unit=Unit.DURATION, default=30.0)
+    backoff_first: float = setting("First delay after a failure; doubles with each.", unit=Unit.DURATION, default=0.2)
+    backoff_cap: float = setting("Longest delay between tries.", unit=Unit.DURATION, default=60.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """`[agent]`: the daemon itself."""
+
+    log_level: str = setting("`debug`, `info`, `warning` or `error`.", default="info")
+    drain: float = setting("At a stop: how long to read what ZeroMQ still holds.", unit=Unit.DURATION, default=2.0)
+    flush: float = setting(
+        "At a stop: how long to go on sending. What is left is sent after the next start.", unit=Unit.DURATION, default=5.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole file."""
+
+    device: DeviceConfig
+    aws: AwsConfig
+    spool: SpoolConfig
+    uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    input: tuple[InputConfig, ...] = ()
+    stream: tuple[StreamConfig, ...] = ()
+
+
+#: Bounds that the loader enforces: (smallest, largest), in bytes, seconds or pieces.
+BOUNDS: Final[dict[tuple[type, str], tuple[float, float]]] = {
+    (SpoolConfig, "max_bytes"): (MIB, 2**50),
+    (SpoolConfig, "keep_free"): (0, 2**50),
+    (SpoolConfig, "commit_interval"): (0.0, 60.0),
+    (InputConfig, "high_water_mark"): (1, 1_000_000),
+    (InputConfig, "max_reading"): (1, MAX_READING),
+    (InputConfig, "max_connections"): (1, 100_000),
+    (StreamConfig, "linger"): (0.0, 3600.0),
+    (StreamConfig, "max_envelope"): (4 * KIB, MAX_MESSAGE),
+    (StreamConfig, "share"): (1, 1000),
+    (UplinkConfig, "senders"): (1, 16),
+    (UplinkConfig, "max_rate"): (0, 2**40),
+    (UplinkConfig, "connect_timeout"): (0.1, 300.0),
+    (UplinkConfig, "read_timeout"): (0.1, 300.0),
+    (UplinkConfig, "backoff_first"): (0.01, 60.0),
+    (UplinkConfig, "backoff_cap"): (0.01, 3600.0),
+    (AgentConfig, "drain"): (0.0, 300.0),
+    (AgentConfig, "flush"): (0.0, 3600.0),
+}

@@ -1,0 +1,10 @@
+"""The wire: what device and cloud agree on. Needs the standard library, zstd and MessagePack, and nothing else of this project.
+
+limits    what neither side may exceed
+names     device, stream, epoch; ids and group ids
+block     readings as compressed columns: what the log stores and an envelope carries
+envelope  one SQS message as a CloudEvent; its digest
+ranges    sets of sequence numbers
+zstd      whichever codec is there, with bounds
+errors    the one error
+"""
