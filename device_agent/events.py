@@ -6,6 +6,9 @@ A line is `<sentence> key=value ...` on the logger `device_agent`; under systemd
 from __future__ import annotations
 
 import logging
+import time
+from pathlib import Path
+from typing import ClassVar, TextIO
 
 _log = logging.getLogger("device_agent")
 
@@ -14,7 +17,63 @@ def _say(level: int, sentence: str, **fields: object) -> None:
     _log.log(level, "%s%s", sentence, "".join(f" {name}={value}" for name, value in fields.items()))
 
 
+def configure(level: str, *, journal: bool, stream: TextIO) -> None:
+    """Send the log to `stream`: under the journal with its priorities and no time, else with the time in UTC."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_JournalFormatter("%(message)s") if journal else _PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    _log.handlers[:] = [handler]
+    _log.setLevel(level.upper())
+    _log.propagate = False
+
+
+class _PlainFormatter(logging.Formatter):
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+    converter = staticmethod(time.gmtime)
+
+
+class _JournalFormatter(logging.Formatter):
+    """Priorities as sd-daemon(3) reads them."""
+
+    _PRIORITY: ClassVar = {logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{self._PRIORITY.get(record.levelno, 5)}>{super().format(record)}"
+
+
 # agent
+
+
+def started(*, device: str, inputs: int, streams: int) -> None:
+    """Every socket is bound, the spool is open."""
+    _say(logging.INFO, "started", device=device, inputs=inputs, streams=streams)
+
+
+def stopping(*, drain: float, flush: float) -> None:
+    """A signal asked for it."""
+    _say(logging.INFO, "stopping", drain=f"{drain:g}s", flush=f"{flush:g}s")
+
+
+def stopped() -> None:
+    """Everything is closed; what was not sent is on disk."""
+    _say(logging.INFO, "stopped; what was not sent is on disk")
+
+
+def died(part: str) -> None:
+    """A thread ended that never should; its traceback was logged before."""
+    _say(logging.ERROR, "a thread died, so the agent stops; the service manager should start it again", part=part)
+
+
+def unchanged(path: Path) -> None:
+    """SIGHUP without a change."""
+    _say(logging.INFO, "configuration is unchanged", file=path)
+
+
+def refused(path: Path, error: Exception) -> None:
+    """SIGHUP with a configuration that is wrong or cannot be started."""
+    _say(logging.ERROR, f"new configuration refused, the old one goes on: {error}", file=path)
+
+
 # intake
 # spool
 # uplink

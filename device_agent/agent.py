@@ -1,0 +1,216 @@
+"""Composition root: builds the parts from a configuration, starts them bottom-up, stops them top-down, and watches them meanwhile.
+
+Promises:
+- Started means that every socket is bound and the spool is open; systemd is told then and not before.
+- A stop (SIGTERM, SIGINT) unbinds, drains what ZeroMQ holds, commits it, sends for a bounded time, and closes. A second signal exits at
+  once: nothing that was acknowledged is lost by that, because it was on disk before.
+- SIGHUP reads the configuration again. One that is not valid, or cannot be started, is refused, and the old one goes on.
+- A thread that dies takes the process down with exit code 1, and the service manager starts it again: no half-dead agent.
+
+The main thread does all this; it never touches a reading.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from device_agent import __version__, board, configfile, events
+from device_agent.clock import Clock, SystemClock
+from device_agent.config import Config
+from device_agent.errors import DeviceAgentError
+from device_agent.intake import Intake
+from device_agent.metrics import InputMetrics, Metrics, StreamMetrics
+from device_agent.spool import Spool
+from device_agent.status import StatusServer
+from device_agent.systemd import Notifier
+from device_agent.uplink import Uplink
+
+#: What an envelope's `agent` attribute says.
+AGENT = f"device-agent/{__version__}"
+_CHECK = 5.0  # seconds between looks at the threads
+
+
+class Agent:
+    """All parts for one configuration, between `start` and `stop`."""
+
+    def __init__(self, config: Config, *, clock: Clock, metrics: Metrics) -> None:
+        self.config = config
+        self._clock = clock
+        self._metrics = metrics
+        self._started = clock.monotonic()
+        for entry in config.input:
+            metrics.inputs.setdefault(entry.name, InputMetrics())
+        for stream in config.stream:
+            metrics.streams.setdefault(stream.name, StreamMetrics())
+        device = config.device.id
+        self._spool = Spool(
+            config.spool, config.stream, device=device, agent=AGENT, clock=clock, metrics=metrics, machine=board.fingerprint()
+        )
+        self._uplink = Uplink(
+            device=device, agent=AGENT, aws=config.aws, config=config.uplink, streams=config.stream, source=self._spool, clock=clock,
+            metrics=metrics,
+        )  # fmt: skip
+        self._intake = Intake(config.input, sink=self._spool, clock=clock, metrics=metrics)
+
+    def start(self) -> None:
+        """Open the spool, send, commit, and only then listen. What was started is stopped again if a later part fails."""
+        self._spool.open()
+        try:
+            self._spool.start()
+            self._uplink.start()
+            self._intake.start()
+        except BaseException:
+            self.stop(drain=0.0, flush=0.0)
+            raise
+
+    def stop(self, *, drain: float, flush: float) -> None:
+        """Stop listening, commit what was received, send for up to `flush` seconds, close."""
+        try:
+            self._intake.stop(drain)
+        finally:
+            try:
+                self._spool.stop()
+                self._uplink.stop(flush)
+            finally:
+                self._spool.close()
+
+    def dead(self) -> str:
+        """Return the name of a part whose threads died; empty if all live."""
+        parts = {"intake": self._intake, "spool": self._spool, "uplink": self._uplink}
+        return next((name for name, part in parts.items() if not part.alive), "")
+
+    def status(self) -> dict[str, Any]:
+        """Return the document that `device-agent status` shows."""
+        return {
+            "agent": __version__,
+            "device": self.config.device.id,
+            "pid": os.getpid(),
+            "uptime": round(self._clock.monotonic() - self._started, 3),
+            "inputs": self._intake.status(),
+            "spool": self._spool.status(),
+            "uplink": self._uplink.status(),
+            "metrics": self._metrics.snapshot(),
+        }
+
+
+class Daemon:
+    """The process around an `Agent`: signals, status socket, watchdog, reload."""
+
+    def __init__(self, path: Path, *, load: Callable[[Path], Config], clock: Clock, notify: Notifier) -> None:
+        self._path, self._load, self._clock, self._notify = path, load, clock, notify
+        self._metrics = Metrics()
+        self._agent = self._build(load(path))
+        self._signals: list[int] = []
+
+    def _build(self, config: Config) -> Agent:
+        return Agent(config, clock=self._clock, metrics=self._metrics)
+
+    def run(self) -> int:
+        """Run until a signal says stop; return the exit code."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, self._on_signal)
+            self._agent.start()
+            try:
+                code = self._serve(ours)
+            finally:
+                self._notify("STOPPING=1")
+                self._orderly_stop()
+                signal.set_wakeup_fd(-1)
+        return code
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGHUP and any(earlier != signal.SIGHUP for earlier in self._signals):
+            os._exit(128 + number)  # the second one: at once; what was acknowledged is on disk
+        self._signals.append(number)
+
+    def _orderly_stop(self) -> None:
+        settings = self._agent.config.agent
+        events.stopping(drain=settings.drain, flush=settings.flush)
+        self._agent.stop(drain=settings.drain, flush=settings.flush)
+        events.stopped()
+
+    def _serve(self, wakeup: socket.socket) -> int:
+        """Answer status and feed the watchdog until told to stop."""
+        while True:
+            config = self._agent.config
+            server = StatusServer(Path(config.spool.directory), self._agent.status)
+            try:
+                events.started(device=config.device.id, inputs=len(config.input), streams=len(config.stream))
+                self._notify("READY=1", f"STATUS={len(config.input)} inputs, {len(config.stream)} streams")
+                code = self._watch(server, wakeup)
+            finally:
+                server.close()
+            if code is not None:
+                return code
+            self._reload()
+
+    def _watch(self, server: StatusServer, wakeup: socket.socket) -> int | None:
+        """Return the exit code, or None when the configuration is to be read again."""
+        interval = min(_CHECK, self._notify.watchdog or _CHECK)
+        with selectors.DefaultSelector() as selector:
+            selector.register(server, selectors.EVENT_READ)
+            selector.register(wakeup, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select(interval):
+                    if key.fileobj is server:
+                        server.answer()
+                    else:
+                        wakeup.recv(4096)
+                if any(number != signal.SIGHUP for number in self._signals):
+                    return 0
+                if self._signals:
+                    self._signals.remove(signal.SIGHUP)
+                    return None
+                if dead := self._agent.dead():
+                    events.died(dead)
+                    return 1
+                self._notify("WATCHDOG=1")
+
+    def _reload(self) -> None:
+        """Change to the configuration as it is in the file now; if that cannot be, keep the old one."""
+        old = self._agent.config
+        try:
+            new = self._load(self._path)
+            if new == old:
+                events.unchanged(self._path)
+                return
+            replacement = self._build(new)
+        except DeviceAgentError as error:
+            events.refused(self._path, error)
+            return
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._agent.stop(drain=old.agent.drain, flush=0.0)
+        try:
+            replacement.start()
+            self._agent = replacement
+        except DeviceAgentError as error:
+            events.refused(self._path, error)
+            self._agent = self._build(old)
+            self._agent.start()
+
+
+def run(path: Path) -> int:
+    """Run the agent with the configuration file at `path`, in the foreground; return the exit code.
+
+    Raises:
+        ConfigError: the configuration is wrong, or an endpoint cannot be bound: exit code 2, nothing changed.
+        SpoolError: another agent has this spool, or the directory cannot be used.
+    """
+    config = configfile.load(path, environ=os.environ)
+    events.configure(config.agent.log_level, journal="JOURNAL_STREAM" in os.environ, stream=sys.stderr)
+    daemon = Daemon(path, load=lambda where: configfile.load(where, environ=os.environ), clock=SystemClock(), notify=Notifier())
+    return daemon.run()

@@ -1,0 +1,91 @@
+"""Status: the running agent answers one JSON document on a unix socket in its spool directory.
+
+Nobody but the agent's user (and root) can connect: the socket has mode 0600 and the directory 0700. A client connects, reads to the end,
+and is done; it sends nothing. Whoever connects and does not read is cut off after a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from device_agent.errors import DeviceAgentError
+
+NAME = "status.sock"
+_TIMEOUT = 1.0  # seconds for one client; the main thread answers, and it also feeds the watchdog
+
+
+@contextmanager
+def _address(directory: Path) -> Iterator[str]:
+    """Yield an address of the socket that is short enough: unix(7) allows 107 bytes, /proc/self/fd/N makes any directory short."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{NAME}"
+    finally:
+        os.close(descriptor)
+
+
+class StatusServer:
+    """Listens in `directory`; the owner selects on `fileno` and calls `answer`. The spool's lock says that there is only one."""
+
+    def __init__(self, directory: Path, status: Callable[[], dict[str, Any]]) -> None:
+        self._path = directory / NAME
+        self._status = status
+        self._path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            with _address(directory) as address:
+                self._socket.bind(address)
+        finally:
+            os.umask(mask)
+        self._socket.listen(8)
+        self._socket.setblocking(False)
+
+    def fileno(self) -> int:
+        """File descriptor, readable when somebody asks."""
+        return self._socket.fileno()
+
+    def answer(self) -> None:
+        """Answer one client; a client that goes away or does not read is its own loss."""
+        try:
+            client, _ = self._socket.accept()
+        except BlockingIOError:
+            return
+        with client:
+            client.settimeout(_TIMEOUT)
+            try:
+                client.sendall(json.dumps(self._status()).encode())
+            except OSError:
+                return
+
+    def close(self) -> None:
+        """Stop listening and remove the socket."""
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+
+class NotRunning(DeviceAgentError):  # noqa: N818  # a state, not a mistake
+    """No agent listens in this spool directory."""
+
+
+def ask(directory: Path) -> dict[str, Any]:
+    """Return the status document of the agent that runs on this spool directory.
+
+    Raises:
+        NotRunning: nobody answers there, or the directory is not this user's to look into.
+    """
+    try:
+        with _address(directory) as address, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(10 * _TIMEOUT)
+            client.connect(address)
+            with client.makefile("rb") as stream:
+                answer: dict[str, Any] = json.load(stream)
+                return answer
+    except (OSError, ValueError) as error:
+        raise NotRunning(f"no agent answers in {directory} ({error}); is it running, and may you read there?") from error
