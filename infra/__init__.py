@@ -1,0 +1,1 @@
+"""The cloud half as code: one app, two stacks, one construct a file (see docs/deploy.md)."""

@@ -1,0 +1,86 @@
+"""Construct: the alarms that tell an operator before data is lost, and the topic that carries them.
+
+An alarm stands for something to do: a dead-letter queue that is not empty, messages that wait too long, a function that
+fails or is throttled. Nothing is looked at by device: CloudWatch bills each set of dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from infra.review import accept
+
+if TYPE_CHECKING:
+    from infra.encryption import Encryption
+    from infra.functions import ConsumerFunction
+    from infra.queues import Channel
+    from infra.settings import Settings
+
+_PERIOD = Duration.minutes(5)
+
+
+class Alarms(Construct):
+    """One topic; alarms are added by `watch_channel` and `watch_function`."""
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, encryption: Encryption) -> None:  # noqa: A002
+        super().__init__(scope, id)
+        self._settings = settings
+        self.topic = sns.Topic(self, "Topic", display_name=f"{settings.name} alarms", master_key=encryption.key, enforce_ssl=True)
+        encryption.allow_service("cloudwatch.amazonaws.com")
+        if encryption.key is None:
+            accept(
+                self.topic,
+                "AwsSolutions-SNS2",
+                "An alarm's text holds names and counts, no reading. CloudWatch cannot publish under the key that AWS manages "
+                "for SNS, and a customer key costs $1 a month: -c sse=kms brings one.",
+            )
+
+    def watch_channel(self, name: str, channel: Channel) -> None:
+        """Something lies in the dead-letter queue; something has waited for longer than the stage allows."""
+        self._alarm(
+            f"{name}DeadLetters",
+            metric=channel.dead_letters.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
+            threshold=1,
+            meaning=f"The dead-letter queue of {name} is not empty. Look with: device-agent deadletters ls",
+        )
+        self._alarm(
+            f"{name}Age",
+            metric=channel.queue.metric_approximate_age_of_oldest_message(period=_PERIOD, statistic="Maximum"),
+            threshold=self._settings.stage.oldest_message_alarm_seconds,
+            meaning=f"A message of {name} waits for longer than it should: its function fails, is throttled, or cannot keep up.",
+        )
+
+    def watch_function(self, name: str, consumer: ConsumerFunction) -> None:
+        """The function raised, or was throttled. A record that fails alone is no error: it comes back, or is dead-lettered."""
+        self._alarm(
+            f"{name}Errors",
+            metric=consumer.function.metric_errors(period=_PERIOD, statistic="Sum"),
+            threshold=1,
+            meaning=f"Invocations of {name} failed as a whole; their messages come back. See its log group.",
+        )
+        self._alarm(
+            f"{name}Throttles",
+            metric=consumer.function.metric_throttles(period=_PERIOD, statistic="Sum"),
+            threshold=1,
+            meaning=f"{name} was throttled: the account's concurrency is used up.",
+        )
+
+    def _alarm(self, id_: str, *, metric: cloudwatch.Metric, threshold: float, meaning: str) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            id_,
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=meaning,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))
+        alarm.add_ok_action(actions.SnsAction(self.topic))
