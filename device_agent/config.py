@@ -222,3 +222,9 @@ BOUNDS: Final[dict[tuple[type, str], tuple[float, float]]] = {
     (AgentConfig, "drain"): (0.0, 300.0),
     (AgentConfig, "flush"): (0.0, 3600.0),
 }
+
+#: Texts that the loader allows, where a key takes a few words only.
+CHOICES: Final[dict[tuple[type, str], tuple[str, ...]]] = {
+    (InputConfig, "message_id"): ("none", "first-frame"),
+    (AgentConfig, "log_level"): ("debug", "info", "warning", "error"),
+}

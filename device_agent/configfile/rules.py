@@ -1,0 +1,224 @@
+"""Rules: what must fit together across keys and tables, once each key is right by itself.
+
+Promises: each rule reports what it finds and looks only at keys that have no mistake yet; nothing is raised, nothing asked of disk or network.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from device_agent.config import Config, InputConfig, Pattern, StreamConfig, Unit
+from device_agent.configfile import endpoints, units
+from device_agent.configfile.lines import Path
+from device_agent.configfile.report import Report, nearest
+from device_agent.wire import names
+from device_agent.wire.block import is_label
+from device_agent.wire.limits import KIB, MAX_LABEL
+
+#: Keys that mean something for one pattern only.
+_ONLY: Final = {"subscribe": Pattern.SUB, "reply": Pattern.REP, "message_id": Pattern.ROUTER}
+#: Two of the smallest segments of the log: below that a stream could not even roll over.
+_MIN_SHARE: Final = 128 * KIB
+#: SendMessage reference: alphanumeric characters and punctuation, 128 at most.
+_GROUP: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+_QUEUE_PATH: Final = re.compile(r"(/[^/?#]+)*/(?P<account>\d{12}|queue)/(?P<name>[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)", re.ASCII)
+_AWS_HOST: Final = re.compile(r"(?:.+\.)?(?:sqs|sqs-fips)\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)", re.ASCII)
+
+
+def check(config: Config, document: dict[str, Any], report: Report) -> None:
+    """Report everything in `config` that does not fit; `document` tells which keys were written."""
+    _device(config, report)
+    _spool(config, report)
+    _aws(config, report)
+    if report.ok(("uplink", "backoff_first"), ("uplink", "backoff_cap")) and config.uplink.backoff_first > config.uplink.backoff_cap:
+        report.add(("uplink", "backoff_first"), f"must not be above backoff_cap ({units.show(config.uplink.backoff_cap, Unit.DURATION)})")
+    for kind, elements in (("input", config.input), ("stream", config.stream)):
+        if not elements and report.ok((kind,)):
+            report.add((kind,), f"missing; at least one [[{kind}]] is needed")
+        _unique(kind, elements, report)
+    for position, stream in enumerate(config.stream):
+        _stream(stream, ("stream", position), config, report)
+    for position, source in enumerate(config.input):
+        written = document["input"][position]
+        _input(source, ("input", position), written if isinstance(written, dict) else {}, config, report)
+    _bound_twice(config, report)
+
+
+def _device(config: Config, report: Report) -> None:
+    if not names.is_device(config.device.id):
+        report.add(("device", "id"), f"{config.device.id!r} is not a device id: {names.DEVICE_RULE}")
+
+
+def _spool(config: Config, report: Report) -> None:
+    directory: Path = ("spool", "directory")
+    if config.spool.directory.startswith("~"):
+        report.add(directory, "'~' is not expanded; write the whole path")
+    weights = [stream.share for stream in config.stream]
+    total = sum(weights)
+    if report.ok(("spool", "max_bytes")) and weights and config.spool.max_bytes * min(weights) // total < _MIN_SHARE:
+        need = units.show(-(-_MIN_SHARE * total // min(weights) // KIB) * KIB, Unit.SIZE)
+        report.add(("spool", "max_bytes"), f"too small for {len(weights)} streams with these shares; at least {need}")
+
+
+def _aws(config: Config, report: Report) -> None:
+    region: Path = ("aws", "region")
+    if not re.fullmatch(r"[a-z0-9-]{2,40}", config.aws.region, re.ASCII):
+        report.add(region, f"{config.aws.region!r} is not a region, such as eu-central-1")
+    url = config.aws.endpoint_url
+    if url and (parts := _split(url)) is not None and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        report.add(("aws", "endpoint_url"), f"{url!r} is not a URL, such as http://localhost:4566")
+    elif url and _split(url) is None:
+        report.add(("aws", "endpoint_url"), f"{url!r} is not a URL, such as http://localhost:4566")
+    if config.aws.iot is not None and ("/" in config.aws.iot.endpoint or " " in config.aws.iot.endpoint):
+        report.add(("aws", "iot", "endpoint"), "must be a host name, without https:// and without a path")
+
+
+def _split(url: str) -> SplitResult | None:
+    """Split a URL; None if it is none (urlsplit raises ValueError for some hosts and ports)."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _unique(kind: str, elements: tuple[Any, ...], report: Report) -> None:
+    seen: dict[str, int] = {}
+    for position, element in enumerate(elements):
+        path = (kind, position, "name")
+        if not report.ok((kind, position), path):
+            continue
+        if not names.is_stream(element.name):
+            report.add(path, f"{element.name!r} is not a name: {names.STREAM_RULE}")
+        elif element.name in seen:
+            report.add(path, f"{element.name!r} is taken already, {report.place((kind, seen[element.name], 'name'))}")
+        else:
+            seen[element.name] = position
+
+
+# Streams
+
+
+def _stream(stream: StreamConfig, path: Path, config: Config, report: Report) -> None:
+    if report.ok(path, (*path, "queue")):
+        problem = _queue(stream.queue, config.aws.region if report.ok(("aws",), ("aws", "region")) else "")
+        if problem:
+            report.add((*path, "queue"), problem)
+    if stream.group and report.ok((*path, "group"), (*path, "name"), ("device", "id")):
+        problem = _group(stream.group, config.device.id, stream.name)
+        if problem:
+            report.add((*path, "group"), problem)
+
+
+def _queue(queue: str, region: str) -> str:
+    parts = _split(queue)
+    form = "https://sqs.<region>.amazonaws.com/<account>/<name>"
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        arn = queue.split(":")
+        if len(arn) == 6 and arn[0] == "arn":
+            return f"is an ARN; write the queue's URL, https://sqs.{arn[3]}.amazonaws.com/{arn[4]}/{arn[5]}"
+        return f"{queue!r} is not a queue URL, {form}"
+    if not _QUEUE_PATH.fullmatch(parts.path):
+        return f"{queue!r} is not a queue URL: it must end with /<account of 12 digits>/<name of at most 80 letters, digits, '_' and '-'>"
+    match = _AWS_HOST.fullmatch(parts.hostname)
+    if match and region and match[1] != region:
+        return f"is a queue in {match[1]}, but aws.region is {region}"
+    if match and parts.scheme != "https":
+        return "AWS takes no unencrypted requests for these queues; write https://"
+    return ""
+
+
+def _group(group: str, device: str, stream: str) -> str:
+    try:
+        wanted = {name for _, name, _, _ in string.Formatter().parse(group) if name is not None}
+        unknown = wanted - {"device", "stream"}
+        if unknown:
+            return f"knows {{device}} and {{stream}}, not {{{sorted(unknown)[0]}}}"
+        filled = group.format(device=device, stream=stream)
+    except (ValueError, IndexError, KeyError, AttributeError):
+        return "is not a template; write {device} and {stream}, and {{ or }} for a brace"
+    if not _GROUP.fullmatch(filled):
+        return f"gives {filled!r}; a message group id has 1 to 128 letters, digits and punctuation"
+    return ""
+
+
+# Inputs
+
+
+def _input(source: InputConfig, path: Path, written: dict[str, Any], config: Config, report: Report) -> None:
+    if not report.ok(path):
+        return
+    _known_stream(source.stream, (*path, "stream"), config, report)
+    if not source.bind and not source.connect and report.ok((*path, "bind"), (*path, "connect")):
+        report.add(path, 'needs bind or connect, such as bind = ["tcp://127.0.0.1:5555"]')
+    if report.ok((*path, "pattern")):
+        for key, pattern in _ONLY.items():
+            if key in written and source.pattern is not pattern:
+                report.add((*path, key), f"is for {pattern.value} inputs only; this one is {source.pattern.value}")
+    for key, list_, bind in (("bind", source.bind, True), ("connect", source.connect, False)):
+        for position, endpoint in enumerate(list_):
+            if report.ok((*path, key)):
+                _endpoint(endpoint, (*path, key, position), source, report, bind=bind)
+    _topics(source, path, config, report)
+
+
+def _known_stream(name: str, path: Path, config: Config, report: Report) -> None:
+    known = [stream.name for stream in config.stream if stream.name]
+    if known and name not in known and report.ok(path):
+        report.add(path, f"there is no [[stream]] of the name {name!r}{nearest(name, known) or '; there are: ' + ', '.join(known)}")
+
+
+def _endpoint(endpoint: str, path: Path, source: InputConfig, report: Report, *, bind: bool) -> None:
+    try:
+        endpoints.check(endpoint, bind=bind)
+    except ValueError as error:
+        report.add(path, str(error))
+        return
+    if endpoints.multicast(endpoint) and source.pattern is not Pattern.SUB and report.ok((*path[:2], "pattern")):
+        report.add(path, f"{endpoint!r}: multicast carries PUB and SUB only; this input is {source.pattern.value}")
+    if endpoint.startswith("inproc://") and source.curve is not None:
+        report.add(path, f"{endpoint!r}: inproc ignores CURVE, so anybody in the process could send; use ipc:// or tcp://")
+
+
+def _topics(source: InputConfig, path: Path, config: Config, report: Report) -> None:
+    labels = [((*path, "topic"), source.topic)]
+    seen: set[str] = set()
+    for position, route in enumerate(source.route):
+        where = (*path, "route", position)
+        if not report.ok(where):
+            continue
+        labels.append(((*where, "topic"), route.topic))
+        if route.topic in seen:
+            report.add((*where, "topic"), f"{route.topic!r} is routed already in this input")
+        seen.add(route.topic)
+        _known_stream(route.stream, (*where, "stream"), config, report)
+    for where, label in labels:
+        if not is_label(label):
+            report.add(where, f"must be at most {MAX_LABEL} bytes of UTF-8")
+    if source.route and source.topic == "none":
+        report.add((*path, "route"), 'needs topics; set topic = "first-frame" in this input')
+
+
+def _bound_twice(config: Config, report: Report) -> None:
+    seen: list[tuple[str, Path]] = []
+    for endpoint, path in _bound(config):
+        if not report.ok(path):
+            continue
+        for other, place in seen:
+            if endpoints.collide(endpoint, other):
+                report.add(path, f"{endpoint!r} cannot be bound beside {other!r}, {report.place(place)}")
+                break
+        seen.append((endpoint, path))
+
+
+def _bound(config: Config) -> Iterator[tuple[str, Path]]:
+    return chain.from_iterable(
+        ((endpoint, ("input", at, "bind", position)) for position, endpoint in enumerate(source.bind))
+        for at, source in enumerate(config.input)
+    )
