@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final, get_origin
 
-from device_agent.config import Config
+from device_agent.config import Config, Unit
 from device_agent.configfile.build import hints, table_of, unit_of
-from device_agent.config import Unit
 from device_agent.configfile.lines import Path
+from device_agent.configfile.report import nearest
 
 PREFIX: Final = "DEVICE_AGENT_"
 
@@ -43,24 +43,18 @@ def apply(document: dict[str, Any], environ: Mapping[str, str]) -> tuple[dict[Pa
         known.setdefault(variable, []).append((path, hint))
     for variable, text in sorted(wanted.items()):
         places = known.get(variable, [])
-        if len(places) == 1:
+        if len(places) > 1:
+            mistakes.append((variable, "fits several keys of the file; rename one of the tables"))
+        elif not places:
+            mistakes.append((variable, f"no key has this variable{nearest(variable, known)}"))
+        else:
             path, hint = places[0]
             try:
                 _set(document, path, _convert(text, hint))
                 set_by[path] = variable
             except ValueError as error:
                 mistakes.append((variable, str(error)))
-        else:
-            mistakes.append(
-                (variable, _unknown(variable, known) if not places else "fits several keys of the file; rename one of the tables")
-            )
     return set_by, mistakes
-
-
-def _unknown(variable: str, known: Mapping[str, object]) -> str:
-    from device_agent.configfile.report import nearest  # noqa: PLC0415  # needed for a mistake only
-
-    return "no key has this variable" + nearest(variable, known)
 
 
 def _variables(cls: type, value: object, path: Path, parts: tuple[str, ...]) -> Iterator[tuple[str, Path, Any]]:
@@ -100,7 +94,7 @@ def _list(text: str) -> list[Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, list):
-        raise ValueError('is not a list; write one,two or ["one", "two"]')
+        raise ValueError('is not a list; write one,two or ["one", "two"]')  # noqa: TRY004  # a mistake of the user
     return value
 
 

@@ -69,17 +69,17 @@ def _statements(text: str) -> Iterator[tuple[int, list[str]]]:
     line, begin, depth = 1, 1, 0
     tokens: list[str] = []
     for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token == "\n" and depth == 0:
+        piece = match[0]
+        if piece == "\n" and depth == 0:
             if tokens:
                 yield begin, tokens
             tokens = []
-        elif not token.isspace() and not token.startswith("#"):
+        elif not piece.isspace() and not piece.startswith("#"):
             if not tokens:
                 begin = line
-            tokens.append(token if token[0] in "\"'" else token.strip())
-            depth += (token in {"[", "{"}) - (token in {"]", "}"})
-        line += token.count("\n")
+            tokens.append(piece if piece[0] in "\"'" else piece.strip())
+            depth += (piece in {"[", "{"}) - (piece in {"]", "}"})
+        line += piece.count("\n")
     if tokens:
         yield begin, tokens
 

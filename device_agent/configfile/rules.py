@@ -1,6 +1,6 @@
 """Rules: what must fit together across keys and tables, once each key is right by itself.
 
-Promises: each rule reports what it finds and looks only at keys that have no mistake yet; nothing is raised, nothing asked of disk or network.
+Promises: each rule reports what it finds and looks only at keys that have no mistake yet; it raises nothing and asks neither disk nor network.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -70,9 +69,8 @@ def _aws(config: Config, report: Report) -> None:
     if not re.fullmatch(r"[a-z0-9-]{2,40}", config.aws.region, re.ASCII):
         report.add(region, f"{config.aws.region!r} is not a region, such as eu-central-1")
     url = config.aws.endpoint_url
-    if url and (parts := _split(url)) is not None and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        report.add(("aws", "endpoint_url"), f"{url!r} is not a URL, such as http://localhost:4566")
-    elif url and _split(url) is None:
+    parts = _split(url)
+    if url and (parts is None or parts.scheme not in {"http", "https"} or not parts.hostname):
         report.add(("aws", "endpoint_url"), f"{url!r} is not a URL, such as http://localhost:4566")
     if config.aws.iot is not None and ("/" in config.aws.iot.endpoint or " " in config.aws.iot.endpoint):
         report.add(("aws", "iot", "endpoint"), "must be a host name, without https:// and without a path")
@@ -136,12 +134,12 @@ def _queue(queue: str, region: str) -> str:
 
 def _group(group: str, device: str, stream: str) -> str:
     try:
-        wanted = {name for _, name, _, _ in string.Formatter().parse(group) if name is not None}
-        unknown = wanted - {"device", "stream"}
-        if unknown:
-            return f"knows {{device}} and {{stream}}, not {{{sorted(unknown)[0]}}}"
+        fields = [field for field in string.Formatter().parse(group) if field[1] is not None]
+        for _, name, spec, conversion in fields:
+            if name not in {"device", "stream"} or spec or conversion:
+                return f"knows {{device}} and {{stream}}, not {{{name}{conversion or ''}{spec or ''}}}"
         filled = group.format(device=device, stream=stream)
-    except (ValueError, IndexError, KeyError, AttributeError):
+    except ValueError:
         return "is not a template; write {device} and {stream}, and {{ or }} for a brace"
     if not _GROUP.fullmatch(filled):
         return f"gives {filled!r}; a message group id has 1 to 128 letters, digits and punctuation"
@@ -218,7 +216,6 @@ def _bound_twice(config: Config, report: Report) -> None:
 
 
 def _bound(config: Config) -> Iterator[tuple[str, Path]]:
-    return chain.from_iterable(
-        ((endpoint, ("input", at, "bind", position)) for position, endpoint in enumerate(source.bind))
-        for at, source in enumerate(config.input)
-    )
+    for at, source in enumerate(config.input):
+        for position, endpoint in enumerate(source.bind):
+            yield endpoint, ("input", at, "bind", position)
