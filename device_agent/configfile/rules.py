@@ -1,6 +1,6 @@
 """Rules: what must fit together across keys and tables, once each key is right by itself.
 
-Promises: each rule reports what it finds and looks only at keys that have no mistake yet; it raises nothing and asks neither disk nor network.
+Promises: each rule looks only at keys without a mistake so far, and reports; it raises nothing, and asks neither disk nor network.
 """
 
 from __future__ import annotations

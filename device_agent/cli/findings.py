@@ -1,0 +1,151 @@
+"""Findings: what `check` sees on this machine: the spool's directory, free space, key files, socket directories."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from device_agent.cli import summary
+from device_agent.config import Config, InputConfig
+from device_agent.configfile import units
+
+#: File systems that a power cut empties (proc(5), /proc/self/mountinfo).
+_VOLATILE = {"tmpfs", "ramfs", "zram", "overlay"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `check`."""
+
+    verdict: Literal["ok", "warning", "failed"]
+    text: str
+
+
+def local(config: Config) -> Iterator[Finding]:
+    """Yield what can be seen without the network."""
+    yield from _directory(config)
+    yield from _sizes(config)
+    for source in config.input:
+        yield from _sockets(source)
+        if source.curve is not None:
+            yield from _secret(f"input {source.name}: secret key", Path(source.curve.secret_key))
+            for path in map(Path, source.curve.allow):
+                if not path.exists():
+                    yield Finding("failed", f"input {source.name}: {path}, allowed public keys: there is no such file or directory")
+            if not source.curve.allow:
+                yield Finding("warning", f"input {source.name}: curve.allow is empty, so nobody can connect")
+    if config.aws.iot is not None:
+        yield from _secret("aws.iot.private_key", Path(config.aws.iot.private_key))
+        for name in ("certificate", "ca"):
+            path = getattr(config.aws.iot, name)
+            if path and not Path(path).is_file():
+                yield Finding("failed", f"aws.iot.{name}: {path}: there is no such file")
+
+
+def online(config: Config) -> Iterator[Finding]:
+    """Yield what each queue says to this machine, with the credentials that the agent would use."""
+    from device_agent import uplink  # noqa: PLC0415  # brings boto3
+
+    for stream, good, sentence in uplink.probe(config.aws, config.stream, config=config.uplink):
+        yield Finding("ok" if good else "failed", f"stream {stream}: {sentence}")
+
+
+def _directory(config: Config) -> Iterator[Finding]:
+    path = Path(config.spool.directory)
+    if path.exists() and not path.is_dir():
+        yield Finding("failed", f"spool.directory: {path} is not a directory")
+        return
+    existing = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        who = f"user {os.geteuid()}"
+        yield Finding(
+            "failed", f"spool.directory: {who} may not write to {existing}; run the check as the agent's user, or change the owner"
+        )
+        return
+    yield Finding("ok", f"spool.directory: {path} is writable" if existing == path.absolute() else f"spool.directory: {path} can be made")
+    kind = _file_system(existing)
+    if kind in _VOLATILE - {"overlay"}:
+        yield Finding("warning", f"spool.directory: {path} is in memory ({kind}): what is there does not survive a power cut")
+    elif kind == "overlay":
+        yield Finding("warning", f"spool.directory: {path} is on an overlay; on a read-only root it does not survive a power cut")
+    yield _space(config, path, existing)
+
+
+def _space(config: Config, path: Path, existing: Path) -> Finding:
+    volume = os.statvfs(existing)
+    free = volume.f_bavail * volume.f_frsize
+    used = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file()) if path.is_dir() else 0
+    need = max(0, config.spool.max_bytes - used) + config.spool.keep_free
+    if free < need:
+        return Finding(
+            "warning",
+            f"{units.roughly(free)} are free there, {units.roughly(need)} are needed for spool.max_bytes and keep_free: "
+            "the spool will count as full earlier; lower max_bytes or make room",
+        )
+    return Finding("ok", f"{units.roughly(free)} are free there, {units.roughly(need)} may be needed")
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system of `path`, empty if /proc does not say."""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""  # no /proc here: nothing to warn about
+    for mount in mounts:
+        head, _, tail = mount.partition(" - ")
+        if head.split()[2:3] == [wanted]:
+            return tail.split()[0]
+    return ""
+
+
+def _sizes(config: Config) -> Iterator[Finding]:
+    for source in config.input:
+        largest = summary.largest(config, source)
+        if largest < source.max_reading:
+            yield Finding(
+                "warning",
+                f"input {source.name}: readings above {units.roughly(largest)} are refused (half a segment), though max_reading is "
+                f"{units.roughly(source.max_reading)}; raise spool.max_bytes or the stream's share, or lower max_reading",
+            )
+    fed = {name for source in config.input for name in (source.stream, *(route.stream for route in source.route))}
+    for stream in config.stream:
+        if stream.name not in fed:
+            yield Finding("warning", f"stream {stream.name}: no input feeds it")
+
+
+def _sockets(source: InputConfig) -> Iterator[Finding]:
+    for endpoint in source.bind:
+        if endpoint.startswith("ipc://"):
+            parent = Path(endpoint.removeprefix("ipc://")).parent
+            if not parent.is_dir():
+                yield Finding(
+                    "failed", f"input {source.name}: {endpoint}: there is no directory {parent}; systemd's RuntimeDirectory makes it"
+                )
+            elif not os.access(parent, os.W_OK | os.X_OK):
+                yield Finding("failed", f"input {source.name}: {endpoint}: user {os.geteuid()} may not write to {parent}")
+        elif (
+            endpoint.startswith("tcp://")
+            and source.curve is None
+            and not endpoint.startswith(("tcp://127.", "tcp://[::1]", "tcp://lo:", "tcp://localhost:"))
+        ):
+            yield Finding("warning", f"input {source.name}: {endpoint} takes readings from anybody on the network; see [input.curve]")
+
+
+def _secret(what: str, path: Path) -> Iterator[Finding]:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        yield Finding("failed", f"{what}: {path}: {error.strerror}")
+        return
+    if not stat.S_ISREG(mode):
+        yield Finding("failed", f"{what}: {path} is not a file")
+    elif mode & 0o077:
+        yield Finding("failed", f"{what}: {path} can be read by others; chmod 600 {path}")
+    else:
+        yield Finding("ok", f"{what}: {path}")

@@ -1,0 +1,67 @@
+"""Summary: what a configuration means, as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from device_agent.cli import table
+from device_agent.config import Config, InputConfig, StreamConfig, Unit
+from device_agent.configfile import units
+from device_agent.wire.limits import KIB, MIB
+
+#: The spool's rule: an eighth of the stream's share, within these bounds; a reading is at most half a segment.
+_SEGMENT_PARTS, _SEGMENT_MIN, _SEGMENT_MAX = 8, 64 * KIB, 4 * MIB
+
+
+def share(config: Config, stream: StreamConfig) -> int:
+    """Return the bytes of `spool.max_bytes` that are this stream's."""
+    return config.spool.max_bytes * stream.share // sum(other.share for other in config.stream)
+
+
+def segment(config: Config, stream: StreamConfig) -> int:
+    """Return the bytes of the stream's segment files."""
+    return min(_SEGMENT_MAX, max(_SEGMENT_MIN, share(config, stream) // _SEGMENT_PARTS))
+
+
+def largest(config: Config, source: InputConfig) -> int:
+    """Return the largest reading in bytes that every stream of the input takes."""
+    fed = {source.stream, *(route.stream for route in source.route)}
+    return min([source.max_reading, *(segment(config, stream) // 2 for stream in config.stream if stream.name in fed)])
+
+
+def lines(config: Config) -> Iterator[str]:
+    """Yield the summary, line by line."""
+    endpoint = f" through {config.aws.endpoint_url}" if config.aws.endpoint_url else ""
+    yield f"device {config.device.id}, region {config.aws.region}{endpoint}"
+    yield (
+        f"spool {config.spool.directory}, at most {units.roughly(config.spool.max_bytes)}; when full: {config.spool.when_full.value}; "
+        f"commit every {units.show(config.spool.commit_interval, Unit.DURATION)}, at once for rep and router"
+    )
+    yield ""
+    yield from table.lines(("input", "pattern", "endpoints", "topic", "to stream", "largest reading", "encrypted"), list(_inputs(config)))
+    yield ""
+    header = ("stream", "queue", "kind", "on disk at most", "segment", "envelope", "linger")
+    yield from table.lines(header, list(_streams(config)))
+
+
+def _inputs(config: Config) -> Iterator[tuple[str, ...]]:
+    for source in config.input:
+        to = ", ".join([source.stream, *(f"{route.topic}* -> {route.stream}" for route in source.route)])
+        ways = [*(f"bind {endpoint}" for endpoint in source.bind), *(f"connect {endpoint}" for endpoint in source.connect)]
+        encrypted = "CURVE" if source.curve else "no"
+        yield source.name, source.pattern.value, ways[0], source.topic, to, units.roughly(largest(config, source)), encrypted
+        yield from (("", "", way, "", "", "", "") for way in ways[1:])
+
+
+def _streams(config: Config) -> Iterator[tuple[str, ...]]:
+    for stream in config.stream:
+        envelope = units.roughly(stream.max_envelope) if stream.pack else "one reading"
+        yield (
+            stream.name,
+            stream.queue.rpartition("/")[2],
+            "FIFO" if stream.fifo else "standard",
+            units.roughly(share(config, stream)),
+            units.roughly(segment(config, stream)),
+            envelope,
+            units.show(stream.linger, Unit.DURATION),
+        )
