@@ -77,3 +77,33 @@ def refused(path: Path, error: Exception) -> None:
 # intake
 # spool
 # uplink
+
+
+def clock_wrong(*, offset: float) -> None:
+    """The board's wall clock is off by more than a minute; signatures use the server's time."""
+    _say(logging.WARNING, "the wall clock is wrong: signing with the server's time (is NTP running?)", offset_seconds=round(offset))
+
+
+def clock_right() -> None:
+    """The wall clock agrees with the server's again."""
+    _say(logging.INFO, "the wall clock is right again")
+
+
+def uplink_waits(*, queue: str, problem: str) -> None:
+    """Sending to a queue failed, for a new reason; it is tried again for ever."""
+    _say(logging.WARNING, f"cannot send, data waits on disk: {problem}", queue=queue)
+
+
+def uplink_resumes(*, queue: str) -> None:
+    """The queue answers again."""
+    _say(logging.INFO, "sending again", queue=queue)
+
+
+def quarantined(*, stream: str, first: int, last: int, reason: str) -> None:
+    """The cloud will never take these readings; they are kept on disk."""
+    _say(logging.ERROR, f"quarantined: {reason}", stream=stream, first=first, last=last)
+
+
+def uplink_bug(error: Exception) -> None:
+    """Something that should not happen happened while sending; the sending goes on."""
+    _log.error("unexpected error while sending; please report it", exc_info=error)

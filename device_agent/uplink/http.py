@@ -1,0 +1,87 @@
+"""HTTP: the connections to AWS, with TLS that still works on a board that woke up in 1970.
+
+Promises: chain and host name are always verified. The dates of certificates are verified too, except while the wall clock is before the
+build date of this program (`ClockOffset.blind`), when they cannot be; as soon as the clock is set, everything is, on new connections.
+Every answer's `Date` is learned from.
+
+How: botocore's own HTTP session, whose TLS context gets OpenSSL's X509_V_FLAG_NO_CHECK_TIME in the blind one of two. botocore is told to
+use it by its `before-send` hook (`client`), and the credentials provider uses it directly (`credentials`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
+
+from device_agent.config import UplinkConfig
+from device_agent.uplink.clock_offset import ClockOffset
+
+#: openssl/x509_vfy.h; Python's `ssl` has no name for it. OpenSSL 1.1.0 and newer.
+NO_CHECK_TIME: Final = 0x200000
+
+#: No Nagle, as urllib3 has it by default, and keep-alive, so that a connection that a modem's carrier forgot is noticed.
+_SOCKET_OPTIONS: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+
+
+class _BlindSession(URLLib3Session):
+    """A session that verifies chain and host name, but not dates."""
+
+    def _get_ssl_context(self) -> ssl.SSLContext:
+        context: ssl.SSLContext = super()._get_ssl_context()  # type: ignore[misc]  # the stubs leave it out
+        context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+        return context
+
+
+class Http:
+    """Two pools of connections, of which the clock decides which one is used. Safe from every thread."""
+
+    def __init__(self, *, config: UplinkConfig, offset: ClockOffset, ca: str = "", client_cert: tuple[str, str] | None = None) -> None:
+        self._config, self._offset, self._ca, self._client_cert = config, offset, ca, client_cert
+        self._lock = threading.Lock()
+        self._sessions: dict[tuple[bool, str], URLLib3Session] = {}
+
+    def send(self, request: AWSPreparedRequest) -> AWSResponse:
+        """Send a signed request and read the whole answer; raises botocore's HTTP errors."""
+        answer = self._session(request.url).send(request)
+        self._offset.learn(answer.headers.get("Date"))
+        return answer
+
+    def close(self) -> None:
+        """Close idle connections; those in use are closed by their requests' end."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.close()
+
+    def _session(self, url: str) -> URLLib3Session:
+        blind = self._offset.blind
+        host = url.split("/", 3)[2]
+        with self._lock:
+            session = self._sessions.get((blind, host))
+            if session is None:
+                session = self._sessions[blind, host] = self._make(_BlindSession if blind else URLLib3Session, url)
+            stale = None if blind else self._sessions.pop((True, host), None)
+        if stale is not None:
+            stale.close()
+        return session
+
+    def _make(self, kind: Callable[..., URLLib3Session], url: str) -> URLLib3Session:
+        verify: Any = (
+            self._ca or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+        )  # as botocore's clients do
+        return kind(
+            verify=verify,
+            proxies=get_environ_proxies(url),
+            timeout=(self._config.connect_timeout, self._config.read_timeout),
+            max_pool_connections=self._config.senders + 1,
+            socket_options=_SOCKET_OPTIONS,
+            client_cert=self._client_cert,
+        )

@@ -1,0 +1,124 @@
+"""Table: what an answer of SQS means. One table, and the only one, decides between "not now" and "never".
+
+Promises: credential, permission, throttling, KMS, clock, queue, service and network errors are never a reason to drop a message, whatever
+`SenderFault` says; only what SQS says about this very message is. A code that nobody has seen is retried, unless SQS itself calls it the
+fault of this message. Every error carries one sentence: what, where, and what to do.
+
+SQS spells codes in several ways: `AWS.SimpleQueueService.BatchRequestTooLong` (Query protocol and the `x-amzn-query-error` header),
+`com.amazonaws.sqs#BatchRequestTooLong` (JSON protocol), with and without `Exception` at the end. `short` makes them one.
+Sources: the SQS API reference (errors of SendMessageBatch, common errors), botocore's service model, AWS Signature V4 troubleshooting.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from device_agent.errors import Never, NotNow
+
+
+class Cause(Enum):
+    """Kinds of failure, each with what to do about it."""
+
+    NETWORK = "the network or the endpoint does not answer; nothing to do if it comes back by itself, else check the link, DNS and proxy"
+    TLS = "the connection cannot be trusted; check this board's clock and its CA certificates"
+    SERVICE = "SQS has a fault of its own; nothing to do"
+    THROTTLED = "SQS asks for fewer requests; nothing to do, the agent slows down"
+    CREDENTIALS = "the credentials are missing, expired or wrong; check them (`device-agent check --online`)"
+    CLOCK = "the signature was refused: the clock is wrong, or the secret key is; the agent learns the time from the answer"
+    PERMISSION = "the credentials may not do this; allow sqs:SendMessage (and the queue's KMS key) for the device's role"
+    KEY = "the queue's KMS key cannot be used; check the key's state and its policy"
+    QUEUE = "the queue does not exist or is of another kind; check `queue` of the stream, or deploy it"
+    SIZE = "the request or message is larger than the queue takes; raise MaximumMessageSize or lower `max_envelope`"
+    CONTENT = "SQS never takes this message"
+    REQUEST = "the endpoint refuses the form of the request; if it is not AWS's own, it may lack a feature"
+    DISK = "the log on disk cannot be read; check the disk (`device-agent spool verify`)"
+    UNKNOWN = "an error that the agent does not know"
+
+
+#: Causes that speak about the message itself.
+_ABOUT_THE_MESSAGE: Final = frozenset({Cause.SIZE, Cause.CONTENT})
+
+_CODES: Final[dict[Cause, str]] = {
+    Cause.SERVICE: """InternalError InternalFailure ServiceUnavailable ServiceFailure ServiceError RequestTimeout
+        InternalServerError BadGateway""",
+    Cause.THROTTLED: """RequestThrottled Throttling Throttled ThrottledRequest TooManyRequests RequestLimitExceeded BandwidthLimitExceeded
+        LimitExceeded SlowDown PriorRequestNotComplete ProvisionedThroughputExceeded OverLimit""",
+    Cause.CREDENTIALS: """InvalidClientTokenId UnrecognizedClient ExpiredToken TokenRefreshRequired InvalidAccessKeyId InvalidToken
+        MissingAuthenticationToken NotSignedUp OptInRequired AuthFailure InvalidGrant""",
+    Cause.CLOCK: "RequestTimeTooSkewed RequestExpired SignatureDoesNotMatch InvalidSignature IncompleteSignature RequestInTheFuture",
+    Cause.PERMISSION: "AccessDenied UnauthorizedOperation Unauthorized NotAuthorized Forbidden InvalidSecurity AccountProblem",
+    Cause.KEY: """KmsAccessDenied KmsDisabled KmsInvalidKeyUsage KmsInvalidState KmsNotFound KmsOptInRequired KmsThrottled
+        KMS.AccessDenied KMS.Disabled KMS.InvalidKeyUsage KMS.InvalidState KMS.NotFound KMS.OptInRequired KMS.Throttling KMS.Throttled
+        KMSAccessDenied KMSDisabled KMSInvalidState KMSNotFound KMSThrottling KMSOptInRequired KMSInvalidKeyUsage KMSInternal""",
+    Cause.QUEUE: """QueueDoesNotExist NonExistentQueue QueueDeletedRecently InvalidAddress UnsupportedOperation MissingParameter
+        ResourceNotFound""",
+    Cause.SIZE: "BatchRequestTooLong MessageTooLong RequestEntityTooLarge",
+    Cause.CONTENT: "InvalidMessageContents InvalidParameterValue InvalidParameter",
+    Cause.REQUEST: """BatchEntryIdsNotDistinct InvalidBatchEntryId TooManyEntriesInBatchRequest EmptyBatchRequest InvalidAction
+        UnknownOperation InvalidQueryParameter MalformedQueryString MissingAction Validation ValidationError Serialization
+        MalformedInput NotImplemented""",
+}
+_CAUSES: Final = {code.lower(): cause for cause, codes in _CODES.items() for code in codes.split()}
+_PREFIXES: Final = ("aws.simplequeueservice.", "com.amazonaws.sqs#", "com.amazon.coral.service#", "com.amazon.coral.availability#")
+
+
+class NotSent(NotNow):
+    """Not accepted this time; or nobody knows. Retried for ever."""
+
+    def __init__(self, cause: Cause, what: str) -> None:
+        super().__init__(f"{what}: {cause.value}")
+        self.cause = cause
+
+
+class Refused(Never):
+    """SQS says that this message (or this request, as long as it holds several) can never be accepted."""
+
+    def __init__(self, cause: Cause, what: str) -> None:
+        super().__init__(f"{what}: {cause.value}")
+        self.cause = cause
+
+
+def short(code: str) -> str:
+    """Return the one spelling of an error code: without namespace and `Exception`."""
+    lower = code.lower()
+    for prefix in _PREFIXES:
+        if lower.startswith(prefix):
+            code = code[len(prefix) :]
+            break
+    return code.rpartition("#")[2].removesuffix("Exception") or code
+
+
+def cause_of(code: str, *, status: int = 0) -> Cause:
+    """Return the kind of an error code; where the code says nothing, of the HTTP status."""
+    cause = _CAUSES.get(short(code).lower())
+    if cause is not None:
+        return cause
+    if status == 413:
+        return Cause.SIZE
+    if status == 429:
+        return Cause.THROTTLED
+    if status in {401, 403, 407}:
+        return Cause.PERMISSION
+    return Cause.SERVICE if status >= 500 else Cause.UNKNOWN
+
+
+def entry(code: str, message: str, *, sender_fault: bool) -> NotSent | Refused:
+    """Return the verdict on one entry of `Failed`."""
+    cause = cause_of(code)
+    what = _what(code, message)
+    if sender_fault and (cause in _ABOUT_THE_MESSAGE or cause is Cause.UNKNOWN):
+        return Refused(Cause.CONTENT if cause is Cause.UNKNOWN else cause, what)
+    return NotSent(cause, what)
+
+
+def request(code: str, message: str, *, status: int) -> NotSent | Refused:
+    """Return the verdict on a whole request. `Refused` needs a closer look while the request holds more than one message."""
+    cause = cause_of(code, status=status)
+    return (Refused if cause in _ABOUT_THE_MESSAGE else NotSent)(cause, _what(code or f"HTTP {status}", message))
+
+
+def _what(code: str, message: str) -> str:
+    """Code and the service's own words, on one line and not too long: a proxy may answer with a page."""
+    words = " ".join(message.split())[:200]
+    return f"{short(code)} ({words})" if words else short(code)
