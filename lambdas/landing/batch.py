@@ -111,6 +111,7 @@ class _Invocation:
         self._expires = int(start) + CLAIM_DAYS * 86_400
         self._drafts: dict[str, Draft] = {}
         self._known: dict[Line, Future[Known]] = {}
+        self._newest: dict[tuple[str, str], Future[Known]] = {}  # of each device and stream: the last one of `_known`
         self._entries: dict[tuple[Line, str, str], _Entry] = {}
         self._pending: dict[Future[Result], _Entry] = {}
         self._waiting = 0  # bytes of lines in `_pending`
@@ -154,7 +155,8 @@ class _Invocation:
         entry = self._entry(content, line, digest, index, arrival.message.arrived)
         self._entries[line, content.id, digest] = entry
         if line not in self._known:
-            self._known[line] = self._landing.pool.submit(self._look_up, line)
+            before = self._newest.get((line.device, line.stream))
+            self._known[line] = self._newest[line.device, line.stream] = self._landing.pool.submit(self._look_up, line, before)
         # The pool is first in, first out, so whoever waits for a look-up waits for a thread that is at it.
         self._pending[self._landing.pool.submit(self._decide, entry, arrival.message.arrived)] = entry
         self._waiting += len(entry.lines)
@@ -173,7 +175,10 @@ class _Invocation:
 
     # In the pool
 
-    def _look_up(self, line: Line) -> Known:
+    def _look_up(self, line: Line, before: Future[Known] | None) -> Known:
+        if before is not None:
+            # Epochs get their ordinals in the order of the messages: a new epoch must not overtake the one before it because of an error.
+            before.result()
         known = self._landing.ledger.known(line)
         return known if known.ordinal is not None else Known(self._landing.ledger.register(line), known.folded)
 
