@@ -4,7 +4,8 @@
     python examples/pipeline_dealer.py --connect tcp://127.0.0.1:5558 --count 1000
 
 For an input with `pattern = "router"` and `message_id = "first-frame"`: the first frame of a message comes back as the first frame of its
-reply. Up to --window readings wait for their replies. At the end it prints one JSON line: {"sent": 1000, "acknowledged": 1000, "refused": 0}.
+reply. Up to --window readings wait for their replies. At the end it prints one JSON line:
+{"sent": 1000, "acknowledged": 1000, "refused": 0}.
 """
 
 from __future__ import annotations

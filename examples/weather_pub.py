@@ -17,7 +17,6 @@ import random
 import signal
 import time
 
-
 import zmq
 
 
