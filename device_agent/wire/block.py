@@ -85,8 +85,12 @@ class Readings:
 def encode_columns(runs: Sequence[Run]) -> bytes:
     """Return the runs' readings as the MessagePack map above, not yet compressed.
 
-    Times may step backwards (a clock that is set). The caller keeps `MAX_READINGS` and `MAX_DECODED`.
+    Times may step backwards (a clock that is set). The caller keeps `MAX_READINGS` and `MAX_DECODED`. A run without readings adds nothing;
+    raises ValueError if there is no reading at all.
     """
+    runs = [run for run in runs if run.payloads]
+    if not runs:
+        raise ValueError("a data block needs at least one reading")
     times: list[int] = []
     states: list[int] = []
     before = 0
@@ -145,13 +149,17 @@ def decode(data: bytes) -> Readings:
     """
     packed = zstd.decompress(data, limit=MAX_DECODED)
     columns: Readings | None = None
+    count = _Counter()
     unpacker = msgpack.Unpacker(
         None,
         raw=False,
         strict_map_key=True,
         max_buffer_size=len(packed),
-        max_array_len=2 * MAX_READINGS,
+        max_array_len=min(2 * MAX_READINGS, len(packed)),
         max_map_len=len(_COLUMNS),
+        list_hook=count,
+        object_hook=count,
+        ext_hook=_no_extension,
     )
     try:
         unpacker.feed(packed)
@@ -164,6 +172,26 @@ def decode(data: bytes) -> Readings:
     if columns is None:
         raise EnvelopeError("data is empty")
     return columns
+
+
+class _Counter:
+    """Bounds the containers in an envelope: an empty one is 1 byte on the wire and 72 in memory.
+
+    A block has 8, and one for each reading that is a list of frames.
+    """
+
+    def __init__(self) -> None:
+        self._left = 9 * MAX_READINGS
+
+    def __call__(self, container: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise EnvelopeError("data holds more arrays and maps than columns can have")
+        return container
+
+
+def _no_extension(kind: int, _data: bytes) -> object:
+    raise EnvelopeError(f"data holds the MessagePack extension type {kind}")
 
 
 def _join(before: Readings | None, block: Readings) -> Readings:
@@ -229,6 +257,8 @@ def _labels(column: object, count: int, name: str) -> list[str | None]:
     if not isinstance(column, list) or len(column) != 2 or not isinstance(column[0], list) or not column[0]:
         raise EnvelopeError(f"column {name} is not [values, indexes]")
     values, indexes = column
+    if len(values) > count:
+        raise EnvelopeError(f"column {name} has more values than readings")
     for value in values:
         if value is not None and (type(value) is not str or not is_label(value)):
             raise EnvelopeError(f"column {name} holds a value that is not text of at most {MAX_LABEL} bytes")

@@ -27,7 +27,8 @@ import msgpack
 from device_agent.wire import block, names
 from device_agent.wire.block import Payload, Readings
 from device_agent.wire.errors import EnvelopeError
-from device_agent.wire.limits import MAX_FRAMES, MAX_MESSAGE, MAX_READING, MAX_READINGS, MAX_TIME
+from device_agent.wire.limits import MAX_DETAIL, MAX_FRAMES, MAX_MESSAGE, MAX_READING, MAX_READINGS, MAX_TIME
+from device_agent.wire.text import is_text, json_text, refuse
 
 READINGS_TYPE: Final = "device-agent.readings.v1"
 READING_TYPE: Final = "device-agent.reading.v1"
@@ -37,9 +38,8 @@ BLOCKS: Final = "application/vnd.device-agent.blocks+zstd"
 REASONS: Final = ("dropped", "damaged", "quarantined")
 
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
-#: What SQS does not take in a body (SendMessage reference); text with these goes as base64.
-_ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DATA: Final = ',"data":'
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class Envelope:
 class Notice:
     """The numbers first to last of one stream and epoch will not come; a received reading beats a notice.
 
-    `reason` is one of `REASONS`, `detail` a sentence for people.
+    `reason` is one of `REASONS`, `detail` a sentence for people, of which the first `MAX_DETAIL` characters travel.
     """
 
     device: str
@@ -125,11 +125,13 @@ def rfc3339(time: int) -> str:
 
 
 def microseconds(text: str) -> int:
-    """Inverse of `rfc3339`; any RFC 3339 offset.
+    """Inverse of `rfc3339`; any RFC 3339 offset, at most six decimals.
 
     Raises:
         EnvelopeError: not a time, or outside the years 1970 to 9999.
     """
+    if not _TIME.fullmatch(text):  # fromisoformat takes more than RFC 3339, and every Python more than the last
+        raise EnvelopeError("time is not an RFC 3339 time with an offset")
     try:
         moment = datetime.fromisoformat(text)
         time = (moment - _EPOCH_START) // timedelta(microseconds=1)
@@ -214,7 +216,7 @@ def encode_reading(
     topic: str | None = None, client: str | None = None,
 ) -> str:  # fmt: skip
     """Return the body of one reading as a plain CloudEvent: JSON text stands in `data` to the letter, all else in `data_base64`."""
-    text = _json_text(payload) if isinstance(payload, bytes) else None
+    text = json_text(payload) if isinstance(payload, bytes) else None
     ident = names.envelope_id(epoch, seq)
     head = _attributes(
         kind=READING_TYPE, ident=ident, device=device, stream=stream, epoch=epoch, first=seq, count=1, agent=agent, time=received,
@@ -232,27 +234,14 @@ def encode_reading(
     return f'{_dump(head)[:-1]},"data_base64":"{base64.b64encode(payload).decode("ascii")}"}}'
 
 
-def _json_text(payload: bytes) -> str | None:
-    """Return the payload as text if it is JSON that SQS takes unchanged, else None."""
-    try:
-        text = payload.decode()
-        json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
-    return None if _ILLEGAL.search(text) else text
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def encode_notice(notice: Notice) -> str:
     """Return the body of a notice."""
     head = _attributes(
         kind=NOTICE_TYPE, ident=notice.id, device=notice.device, stream=notice.stream, epoch=notice.epoch, first=notice.first,
         count=0, agent=notice.agent, time=notice.time, content="application/json",
     )  # fmt: skip
-    return _dump(head | {"data": {"last": str(notice.last), "reason": notice.reason, "detail": notice.detail}})
+    detail = notice.detail[:MAX_DETAIL].encode("utf-8", "replace").decode()  # it may quote what is not text
+    return _dump(head | {"data": {"last": str(notice.last), "reason": notice.reason, "detail": detail}})
 
 
 # Reading
@@ -283,7 +272,7 @@ def decode(body: str) -> Envelope | Notice:
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError):
         raise EnvelopeError("body is not JSON") from None
 
@@ -303,7 +292,15 @@ def _text(event: dict[str, Any], name: str) -> str:
 
 
 def _identity(event: dict[str, Any]) -> dict[str, Any]:
-    return {name: event.get(name) for name in ("device", "stream", "epoch")} | {"agent": _text(event, "agent")}
+    agent = _text(event, "agent")
+    if not block.is_label(agent):
+        raise EnvelopeError("agent is too long or not UTF-8")
+    return {name: event.get(name) for name in ("device", "stream", "epoch")} | {"agent": agent}
+
+
+def _check_count(event: dict[str, Any], count: int) -> None:
+    if type(event.get("count")) is not int or event["count"] != count:
+        raise EnvelopeError("count does not fit the data")
 
 
 def _base64(event: dict[str, Any]) -> bytes:
@@ -315,18 +312,20 @@ def _base64(event: dict[str, Any]) -> bytes:
 
 def _read_readings(event: dict[str, Any], first: int, _body: str) -> Envelope:
     readings = block.decode(_base64(event))
-    if event.get("count") != len(readings):
-        raise EnvelopeError("count does not fit the data")
+    _check_count(event, len(readings))
     return Envelope(**_identity(event), first=first, readings=readings)
 
 
 def _read_reading(event: dict[str, Any], first: int, body: str) -> Envelope:
+    _check_count(event, 1)
+    if "data" in event and "data_base64" in event:
+        raise EnvelopeError("body has both data and data_base64")
     payload: Payload = _base64(event) if "data" not in event else _raw_data(event, body).encode()
     if "framesizes" in event:
         payload = _frames(payload, _text(event, "framesizes"))
     if sum(map(len, payload) if isinstance(payload, list) else (len(payload),)) > MAX_READING:
         raise EnvelopeError(f"a reading is longer than {MAX_READING} bytes")
-    if event.get("clock") not in {"synced", "unsynced"}:
+    if _text(event, "clock") not in {"synced", "unsynced"}:
         raise EnvelopeError("clock is not synced or unsynced")
     labels = []
     for name in ("topic", "client"):
@@ -344,12 +343,12 @@ def _raw_data(event: dict[str, Any], body: str) -> str:
         head = {name: value for name, value in event.items() if name != "data"}
         raw = body[start + len(_DATA) : -1]
         try:
-            if json.loads(body[:start] + "}") == head and _json_text(raw.encode()) is not None:
+            if json.loads(body[:start] + "}") == head and json_text(raw.encode()) is not None:
                 return raw
         except (ValueError, RecursionError):
             pass  # not as we wrote it: below
     try:
-        return json.dumps(event["data"], separators=(",", ":"))
+        return json.dumps(event["data"], separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError):
         raise EnvelopeError("data is not JSON that can be written again") from None
 
@@ -375,9 +374,13 @@ def _read_notice(event: dict[str, Any], first: int, _body: str) -> Notice:
     last = data.get("last") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(last, str) or not re.fullmatch(r"[1-9][0-9]{0,18}", last, re.ASCII):
         raise EnvelopeError("a notice's data does not say last, reason and detail")
+    _check_count(event, 0)
+    detail = _text(data, "detail")
+    if len(detail) > MAX_DETAIL or not is_text(detail):
+        raise EnvelopeError(f"a notice's detail is longer than {MAX_DETAIL} characters or not UTF-8")
     return Notice(
         **_identity(event), first=first, last=int(last), time=microseconds(_text(event, "time")), reason=_text(data, "reason"),
-        detail=_text(data, "detail"),
+        detail=detail,
     )  # fmt: skip
 
 

@@ -27,6 +27,11 @@ MAX_READING: Final = 700 * KIB
 MAX_FRAMES: Final = 1_024
 #: A topic or a client, in UTF-8. A first frame that is longer, or is not UTF-8, is data.
 MAX_LABEL: Final = 256
+#: The sentence of a notice, in characters; the writer cuts longer ones.
+MAX_DETAIL: Final = 1_000
+#: Arrays and objects within each other in a JSON payload that travels as `data`; deeper ones go as base64, so that every consumer can read
+#: the event around it (System.Text.Json stops at 64, Python near 1,000 less the depth of the stack it is called from).
+MAX_DEPTH: Final = 60
 #: Sequence numbers are 63 bits, from 1.
 MAX_SEQ: Final = 2**63 - 1
 #: Receive times are microseconds since 1970 UTC, up to the end of the year 9999 (what RFC 3339 can say).

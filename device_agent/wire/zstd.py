@@ -17,6 +17,8 @@ from device_agent.wire.errors import EnvelopeError
 _MAGIC: Final = b"\x28\xb5\x2f\xfd"
 #: A block never decodes to more than 128 KiB (RFC 8878, 3.1.1.2.4).
 _BLOCK_MAX: Final = 128 * 1024
+#: What every decoder should support (RFC 8878, 3.1.1.1.2); more would be memory for nothing, since an envelope holds less.
+_WINDOW_MAX: Final = 8 * 1024 * 1024
 _RLE: Final = 1
 _RESERVED: Final = 3
 
@@ -58,10 +60,14 @@ def _standard(module: Any) -> tuple[Callable[[bytes, int], bytes], Callable[[byt
         return bytes(module.compress(data, level))
 
     def decompress(frame: bytes, size: int) -> bytes:
+        decompressor = module.ZstdDecompressor()
         try:
-            return bytes(module.ZstdDecompressor().decompress(frame, max_length=size + 1))
+            data = bytes(decompressor.decompress(frame, max_length=size + 1))
         except module.ZstdError:
             raise EnvelopeError("data is damaged: a zstd frame does not decode") from None
+        if not decompressor.eof:
+            raise EnvelopeError("data is damaged: a zstd frame decodes to another size than it says")
+        return data
 
     return compress, decompress
 
@@ -78,14 +84,15 @@ def decompress(data: bytes, *, limit: int) -> bytes:
     """Decode one or more whole frames into their concatenation, at most `limit` bytes.
 
     Raises:
-        EnvelopeError: a frame is damaged, cut short, says no size or a wrong one, needs a dictionary, or all together exceed `limit`.
+        EnvelopeError: a frame is damaged, cut short, empty, says no size or a wrong one, needs a dictionary or a window of more than 8 MiB,
+            or all together exceed `limit`.
     """
     parts = []
     for frame, size in _frames(data):
         limit -= size
         if limit < 0:
             raise EnvelopeError("data decodes to more than an envelope may hold")
-        part = _decompress(frame, size) if size else b""
+        part = _decompress(frame, size)
         if len(part) != size:
             raise EnvelopeError("data is damaged: a zstd frame decodes to another size than it says")
         parts.append(part)
@@ -122,7 +129,17 @@ def _frame_header(data: bytes, start: int) -> tuple[int, int, bool]:
         raise EnvelopeError("data has a zstd frame with a dictionary, a reserved flag or no decoded size")
     offset = start + 5 + (0 if single else 1)
     size = int.from_bytes(_cut(data, offset, width), "little") + (256 if width == 2 else 0)
+    if not size:
+        raise EnvelopeError("data has an empty zstd frame")
+    if not single and _window(data[start + 5]) > _WINDOW_MAX:
+        raise EnvelopeError("data has a zstd frame with a window of more than 8 MiB")
     return offset + width, size, bool(flags >> 2 & 1)
+
+
+def _window(descriptor: int) -> int:
+    """Return the window's size in bytes (RFC 8878, 3.1.1.1.2)."""
+    base = 1 << 10 + (descriptor >> 3)
+    return base + base // 8 * (descriptor & 7)
 
 
 def _cut(data: bytes, start: int, length: int) -> bytes:
