@@ -37,6 +37,16 @@ demo: setup ## The whole pipeline on live readings of this machine; SECONDS=0 ke
 test: setup ## All offline tests
 	@$(BIN)/python -m pytest $(ARGS)
 
+# The versions that Debian 12 packages, which is what 32-bit ARM boards run.
+$(VENV)/oldest/.installed: requirements-oldest.lock $(VENV)/.installed
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/oldest
+	@$(BIN)/uv pip install --quiet --python $(VENV)/oldest/bin/python --require-hashes --requirement requirements-oldest.lock
+	@touch $@
+
+.PHONY: test-oldest
+test-oldest: $(VENV)/oldest/.installed ## The device's tests on the versions that Debian 12 packages
+	@$(VENV)/oldest/bin/python -m pytest -p no:cacheprovider tests/agent tests/wire tests/intake tests/spool tests/uplink tests/contract tests/faults $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.installed ## Linters and strict typing
 	@$(BIN)/ruff check .
@@ -48,9 +58,14 @@ format: $(VENV)/.installed ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+.PHONY: reference
+reference: $(VENV)/.installed ## Write docs/reference and packaging/agent.toml anew from the code
+	@$(BIN)/python -m device_agent.cli.reference
+
 .PHONY: lock
 lock: $(VENV)/.installed ## Resolve the newest allowed versions into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+	@$(BIN)/uv pip compile requirements-oldest.in --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --output-file requirements-oldest.lock
 
 .PHONY: clean
 clean: ## Remove everything that was made
