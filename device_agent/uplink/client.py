@@ -36,6 +36,8 @@ from device_agent.uplink.http import Http
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.limits import MAX_MESSAGE
 
+_FOREIGN: Final = "answered something that is not SQS's (a captive portal or a proxy?)"
+
 #: The verdict on one message; None is "accepted".
 Verdict = NotSent | Refused | None
 
@@ -92,6 +94,8 @@ class Sqs:
         """SendMessageBatch."""
         entries = [_entry(index, message) for index, message in enumerate(messages)]
         answer = self._call("send_message_batch", queue, Entries=entries)
+        if not answer.get("Successful") and not answer.get("Failed"):
+            raise NotSent(Cause.NETWORK, f"{urlsplit(self._endpoint(queue)).netloc} {_FOREIGN}")
         return _verdicts(answer, len(entries))
 
     def limit(self, queue: str) -> int:
@@ -118,8 +122,7 @@ class Sqs:
         except ClientError as error:
             raise self._verdict(error) from None
         except ResponseParserError:
-            host = urlsplit(self._endpoint(queue)).netloc
-            raise NotSent(Cause.NETWORK, f"{host} answered something that is not SQS's (a captive portal or a proxy?)") from None
+            raise NotSent(Cause.NETWORK, f"{urlsplit(self._endpoint(queue)).netloc} {_FOREIGN}") from None
         except BotoCoreError as error:
             raise NotSent(_cause(error), _one_line(error)) from None
         except NotNow:

@@ -1,0 +1,290 @@
+"""Faults of the queue and the network: after each, nothing is lost, the status says one clear sentence, and sending resumes by itself."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from device_agent.config import AwsConfig, UplinkConfig
+from device_agent.metrics import Metrics
+from tests.fakes.spool import FakeSpool
+from tests.fakes.sqs import FakeSqs, Fault
+from tests.uplink.conftest import Start, _credentials, eventually, sqs, start
+from tests.uplink.support import FAST, envelopes, payloads, put, stream
+
+__all__ = ["_credentials", "eventually", "sqs", "start"]  # fixtures
+
+Eventually = Callable[[Callable[[], bool]], None]
+NAMES = ("telemetry", "events.fifo")
+
+#: code, HTTP status, a word of the sentence
+WHOLE = [
+    ("RequestThrottled", 403, "fewer requests"),
+    ("ThrottlingException", 400, "fewer requests"),
+    ("InternalError", 500, "fault of its own"),
+    ("ServiceUnavailable", 503, "fault of its own"),
+    ("AccessDenied", 403, "sqs:SendMessage"),
+    ("AccessDeniedException", 400, "sqs:SendMessage"),
+    ("InvalidClientTokenId", 403, "credentials"),
+    ("UnrecognizedClientException", 400, "credentials"),
+    ("ExpiredToken", 403, "credentials"),
+    ("ExpiredTokenException", 400, "credentials"),
+    ("RequestTimeTooSkewed", 403, "clock"),
+    ("InvalidSignatureException", 403, "clock"),
+    ("KmsDisabled", 400, "KMS"),
+    ("KmsAccessDenied", 400, "KMS"),
+    ("KmsThrottled", 400, "KMS"),
+    ("QueueDoesNotExist", 400, "does not exist"),
+    ("QueueDeletedRecently", 400, "does not exist"),
+    ("MissingParameter", 400, "another kind"),
+    ("SomethingNew", 400, "does not know"),
+    ("BatchEntryIdsNotDistinct", 400, "form of the request"),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "word"), WHOLE)
+def test_a_failing_queue_keeps_the_data_says_why_and_resumes(
+    code: str, status: int, word: str, sqs: FakeSqs, start: Start, eventually: Eventually
+) -> None:
+    spool = FakeSpool("telemetry", "events", envelope=1)
+    sqs.script(Fault("error", code, status=status, times=None))
+    uplink = start(spool, stream(sqs.create("telemetry")), stream(sqs.create("events.fifo")))
+    for key in ("telemetry", "events"):
+        put(spool, key, *(b"%02d" % number for number in range(15)))
+    for key in ("telemetry", "events"):
+        eventually(lambda key=key: uplink.status()[key]["state"] == "backing off")  # type: ignore[misc]
+        said = uplink.status()[key]
+        assert word in said["problem"]
+        assert key in said["problem"]
+        assert "\n" not in said["problem"]
+        assert said["next_try_in"] <= FAST.backoff_cap
+        assert not spool.is_sendable(key)
+        assert spool.delivered_ranges(key) == []
+    sqs.heal()
+    for key, name in (("telemetry", "telemetry"), ("events", "events.fifo")):
+        eventually(lambda key=key: spool.delivered_ranges(key) == [(1, 15)])  # type: ignore[misc]
+        arrived = payloads(sqs.bodies(name))
+        assert (arrived if key == "events" else sorted(arrived)) == [b"%02d" % number for number in range(15)]
+        eventually(lambda key=key: uplink.status()[key]["state"] == "ok")  # type: ignore[misc]
+        assert spool.is_sendable(key)
+    assert not spool.quarantined
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["lost", "hang", "reset", "html", "garbage"])
+def test_a_network_that_fails_costs_nothing_and_keeps_the_order(
+    name: str, kind: str, sqs: FakeSqs, start: Start, eventually: Eventually
+) -> None:
+    key = name.removesuffix(".fifo")
+    spool = FakeSpool(key, envelope=1)
+    sqs.script(Fault(kind, seconds=2.0, times=3))  # type: ignore[arg-type]
+    start(spool, stream(sqs.create(name)))
+    put(spool, key, *(b"%02d" % number for number in range(15)))
+    eventually(lambda: spool.delivered_ranges(key) == [(1, 15)])
+    assert not spool.quarantined
+    assert set(payloads(sqs.bodies(name))) == {b"%02d" % number for number in range(15)}
+    if name.endswith(".fifo"):
+        assert payloads(sqs.bodies(name)) == [b"%02d" % number for number in range(15)]
+        assert kind in {"reset", "html", "garbage"} or sqs.model.duplicates > 0  # the re-send had the same deduplication id
+
+
+def test_nobody_listens_and_then_somebody_does(start: Start, eventually: Eventually) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        spool = FakeSpool("telemetry")
+        put(spool, "telemetry", b"x")
+        aws = AwsConfig(region="eu-central-1", endpoint_url=closed)
+        uplink = start(spool, stream(f"{closed}/1/telemetry"), aws=aws)
+        eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+        assert "network" in uplink.status()["telemetry"]["problem"]
+        assert spool.in_flight("telemetry") == [] or spool.delivered_ranges("telemetry") == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("code", ["InternalError", "RequestThrottled", "ServiceUnavailable"])
+def test_entries_that_fail_go_again_and_their_neighbours_do_not(
+    name: str, code: str, sqs: FakeSqs, start: Start, eventually: Eventually
+) -> None:
+    key = name.removesuffix(".fifo")
+    spool = FakeSpool(key, envelope=1)
+    put(spool, key, *(b"%d" % number for number in range(10)))
+    sqs.script(Fault("entries", code, sender_fault=False, entries=(0, 3, 9), times=2))
+    metrics = Metrics()
+    start(spool, stream(sqs.create(name)), metrics=metrics)
+    eventually(lambda: spool.delivered_ranges(key) == [(1, 10)])
+    assert sorted(payloads(sqs.bodies(name))) == [b"%d" % number for number in range(10)]
+    assert metrics.streams[key].retried_messages >= 2
+    assert not spool.quarantined
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken", "KmsThrottled", "KmsDisabled", "RequestThrottled", "RequestExpired"])
+def test_entries_are_not_quarantined_for_lack_of_permission_whatever_sender_fault_says(
+    code: str, sqs: FakeSqs, start: Start, eventually: Eventually
+) -> None:
+    spool = FakeSpool("telemetry", envelope=1)
+    put(spool, "telemetry", *(b"%d" % number for number in range(10)))
+    sqs.script(Fault("entries", code, sender_fault=True, entries=range(10), times=3))
+    start(spool, stream(sqs.create("telemetry")))
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 10)])
+    assert not spool.quarantined
+    assert len(sqs.accepted) == 10
+
+
+def test_entries_that_the_answer_does_not_name_go_again(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    spool = FakeSpool("telemetry", envelope=1)
+    put(spool, "telemetry", *(b"%d" % number for number in range(10)))
+    sqs.script(Fault("unnamed", entries=(2, 4), times=2))
+    start(spool, stream(sqs.create("telemetry")))
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 10)])
+    assert len(sqs.accepted) == 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_entry_that_is_the_senders_fault_is_quarantined_and_the_rest_goes_on(
+    name: str, sqs: FakeSqs, start: Start, eventually: Eventually
+) -> None:
+    key = name.removesuffix(".fifo")
+    spool = FakeSpool(key, envelope=1)
+    put(spool, key, *(b"%d" % number for number in range(5)))
+    sqs.script(Fault("entries", "InvalidMessageContents", message="Invalid characters found", entries=(0,)))
+    metrics = Metrics()
+    start(spool, stream(sqs.create(name)), metrics=metrics)
+    eventually(lambda: len(sqs.accepted) == 5)  # four readings and the notice
+    ((_, first, last, reason, body),) = spool.quarantined
+    assert (first, last) == (1, 1)
+    assert "InvalidMessageContents" in reason
+    assert payloads([body]) == [b"0"]
+    assert sorted(payloads(sqs.bodies(name))) == [b"1", b"2", b"3", b"4"]
+    assert [one.reason for one in envelopes(sqs.bodies(name)) if hasattr(one, "reason")] == ["quarantined"]
+    assert metrics.streams[key].quarantined == 1
+
+
+def test_a_request_that_is_refused_for_one_message_is_taken_apart(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    spool = FakeSpool("telemetry", envelope=1)
+    put(spool, "telemetry", *(b"%d" % number for number in range(10)))
+    sqs.script(Fault("error", "InvalidMessageContents", times=4))  # 10, 5, 2, 1: the one that is alone then is it
+    start(spool, stream(sqs.create("telemetry")), config=UplinkConfig(senders=1, backoff_first=0.01, backoff_cap=0.05))
+    eventually(lambda: len(sqs.accepted) == 10)
+    assert [entries for operation, _, entries in sqs.requests if operation == "SendMessageBatch"][:5] == [10, 5, 2, 1, 1]
+    assert len(spool.quarantined) == 1
+
+
+def test_an_endpoint_with_a_lower_limit_for_batches_gets_smaller_ones(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    spool = FakeSpool("telemetry", envelope=1)
+    put(spool, "telemetry", *(b"%d" % number for number in range(40)))
+    sqs.script(Fault("error", "BatchRequestTooLong", times=2))
+    start(spool, stream(sqs.create("telemetry")), config=UplinkConfig(senders=1))
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 40)])
+    assert not spool.quarantined
+    assert max(entries for operation, _, entries in sqs.requests[3:] if operation == "SendMessageBatch") <= 5
+
+
+def test_a_queue_that_takes_less_than_the_envelope_quarantines_it_with_the_way_out(
+    sqs: FakeSqs, start: Start, eventually: Eventually
+) -> None:
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", random.Random(1).randbytes(10_000))
+    put(spool, "telemetry", b"small")
+    start(spool, stream(sqs.create("telemetry", MaximumMessageSize="1024")))
+    eventually(lambda: b"small" in payloads(sqs.bodies("telemetry")))
+    eventually(lambda: bool(spool.quarantined))
+    assert "MaximumMessageSize" in spool.quarantined[0][3]
+    assert "1024" in spool.quarantined[0][3]
+
+
+def test_a_limit_that_cannot_be_read_is_one_mebibyte(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    sqs.script(Fault("error", "AccessDenied", status=403, times=None, only={"operation": "GetQueueAttributes"}))
+    uplink = start(spool, stream(sqs.create("telemetry")))
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
+    assert uplink.status()["telemetry"]["max_message"] == 1_048_576
+
+
+def test_a_queue_that_is_not_there_yet_is_waited_for(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    uplink = start(spool, stream(f"{sqs.endpoint}/123456789012/telemetry"))
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+    assert "does not exist" in uplink.status()["telemetry"]["problem"]
+    sqs.create("telemetry")
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
+
+
+def test_one_queue_that_fails_does_not_stop_another(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    spool = FakeSpool("telemetry", "events", envelope=1)
+    sqs.script(Fault("error", "KmsDisabled", times=None, only={"queue": "telemetry"}))
+    uplink = start(spool, stream(sqs.create("telemetry")), stream(sqs.create("events.fifo")))
+    for name in ("telemetry", "events"):
+        put(spool, name, *(b"x" for _ in range(10)))
+    eventually(lambda: spool.delivered_ranges("events") == [(1, 10)])
+    assert uplink.status()["events"]["state"] == "ok"
+    assert spool.delivered_ranges("telemetry") == []
+
+
+def test_a_mistake_in_the_configuration_quarantines_slowly(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    spool = FakeSpool("telemetry", envelope=1)
+    put(spool, "telemetry", *(b"%d" % number for number in range(100)))
+    sqs.script(Fault("entries", "InvalidParameterValue", entries=range(10), times=None))
+    slow = UplinkConfig(senders=1, backoff_first=5.0, backoff_cap=60.0)
+    uplink = start(spool, stream(sqs.create("telemetry")), config=slow)
+    eventually(lambda: len(spool.quarantined) >= 10)
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+    assert len(spool.quarantined) <= 20
+
+
+def test_credentials_that_are_missing_are_waited_for(
+    sqs: FakeSqs, start: Start, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    uplink = start(spool, stream(sqs.create("telemetry")))
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+    assert "no AWS credentials found" in uplink.status()["telemetry"]["problem"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
+
+
+def test_credentials_that_were_replaced_are_taken_up(
+    sqs: FakeSqs, start: Start, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the old one")
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    uplink = start(spool, stream(sqs.create("telemetry")))
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+    assert "secret key" in uplink.status()["telemetry"]["problem"]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
+
+
+def test_a_spool_that_cannot_be_read_is_tried_again(
+    sqs: FakeSqs, start: Start, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    real, failures = spool.read, [OSError(5, "Input/output error")] * 3
+
+    def read(border: object) -> object:
+        if failures:
+            raise failures.pop()
+        return real(border)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(spool, "read", read)
+    start(spool, stream(sqs.create("telemetry")))
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
+
+
+def test_a_clock_that_is_wrong_is_corrected_by_the_answers(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    sqs.skew = 90 * 86400.0
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    start(spool, stream(sqs.create("telemetry")))
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
