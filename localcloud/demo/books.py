@@ -43,15 +43,22 @@ class Balance:
     unacknowledged: int  # sent, never acknowledged, gone with the killed agent or its missing subscriber: allowed
 
 
-def rows(cloud: LocalCloud) -> Iterator[Row]:
-    """Yield every reading that stands in the lake, as often as it stands there."""
+def raw_rows(cloud: LocalCloud) -> Iterator[dict[str, Any]]:
+    """Yield every line of every object in the lake as it stands there, with the partition's `stream`."""
     s3, bucket = cloud.client("s3"), cloud.outputs.lake_bucket
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="readings/"):
         for entry in page.get("Contents", []):
             stream = entry["Key"].split("stream=")[1].split("/")[0]
             lines = gzip.decompress(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()).splitlines()
             for line in map(json.loads, lines):
-                yield Row(stream, line["epoch"], line["seq"], line.get("topic", ""), line.get("data", ""))
+                yield line | {"stream": stream}
+
+
+def rows(cloud: LocalCloud, device: str) -> Iterator[Row]:
+    """Yield every reading of the device that stands in the lake, as often as it stands there."""
+    for line in raw_rows(cloud):
+        if line["device"] == device:
+            yield Row(line["stream"], line["epoch"], line["seq"], line.get("topic", ""), line.get("data", ""))
 
 
 def holes(found: list[Row], committed: dict[str, int]) -> dict[str, int]:

@@ -129,7 +129,11 @@ def _arrive(cloud: LocalCloud, board: Board, *, say: Say) -> dict[str, int]:
     until = time.monotonic() + ARRIVAL_DEADLINE
     while True:
         committed = _committed(board.status())
-        waiting = sum(books.holes(list(books.rows(cloud)), committed).values()) + committed["events"] - books.applied(cloud, board.device)
+        waiting = (
+            sum(books.holes(list(books.rows(cloud, board.device)), committed).values())
+            + committed["events"]
+            - books.applied(cloud, board.device)
+        )
         if waiting <= 0 or time.monotonic() > until:
             return committed
         say(f"        {waiting:,} readings on their way")
@@ -137,7 +141,7 @@ def _arrive(cloud: LocalCloud, board: Board, *, say: Say) -> dict[str, int]:
 
 
 def _balance(cloud: LocalCloud, board: Board, counts: dict[str, dict[str, int]], committed: dict[str, int]) -> Result:
-    found = list(books.rows(cloud))
+    found = list(books.rows(cloud, board.device))
     log = books.acknowledged(_log(board))
     faults = books.order_faults(found, log, books.latest_order(cloud, board.device))
     balances = [books.balance(name, count, found, log if name == "orders" else None) for name, count in counts.items()]
