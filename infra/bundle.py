@@ -64,13 +64,12 @@ def prepare(*, root: Path, target: Target) -> Path:
         BundleError: a package is neither locked, installed nor to be had.
     """
     requirements = locked_requirements(root / "requirements.lock")
-    ours = own_files(root)
+    ours = {path: (root / path).read_bytes() for path in own_files(root)}
     digest = hashlib.sha256()
     for part in (target.key, requirements, Path(__file__).read_text(encoding="utf-8")):
         digest.update(f"{len(part)}:{part}".encode())
     packages_key = digest.hexdigest()[:16]
-    for path in ours:
-        content = (root / path).read_bytes()
+    for path, content in ours.items():
         digest.update(f"{path}:{len(content)}:".encode() + content)
     cache = root / ".cache" / "bundle"
     bundle = cache / f"code-{digest.hexdigest()[:16]}"
@@ -81,7 +80,8 @@ def prepare(*, root: Path, target: Target) -> Path:
                 _collect_packages(folder, target=target, requirements=requirements)
         with _appearing(bundle) as folder:
             _copy(packages, [path.relative_to(packages) for path in sorted(packages.rglob("*")) if path.is_file()], folder)
-            _copy(root, ours, folder)
+            for path, content in ours.items():  # what was hashed, even if somebody edits meanwhile
+                _write(folder / path, content)
     return bundle
 
 
@@ -175,7 +175,10 @@ def _wanted(path: Path) -> bool:
 
 def _copy(source: Path, paths: list[Path], folder: Path) -> None:
     for path in paths:
-        destination = folder / path
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / path, destination)
-        destination.chmod(0o644)
+        _write(folder / path, (source / path).read_bytes())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0o644)

@@ -116,13 +116,10 @@ def deploy(deployment: Deployment, *, endpoint_url: str, progress: Progress) -> 
         DeployError: one of the commands failed.
     """
     cdk = _Cdk(root=deployment.root, endpoint_url=endpoint_url)
-    assembly = deployment.root / ".cache" / "localcloud" / deployment.key()
     with tempfile.TemporaryDirectory(prefix="device-agent-cdk-") as scratch:
         bootstrap = _Background(lambda: cdk.run("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=Path(scratch)))
         try:
-            if not assembly.exists():
-                progress("local cloud: cdk synth (once for each version of the code, about 10 s)")
-                _synth(deployment, cdk=cdk, assembly=assembly)
+            assembly = _assembly(deployment, cdk=cdk, progress=progress)
         finally:
             progress("local cloud: cdk bootstrap")
             bootstrap.join()
@@ -139,15 +136,41 @@ def deploy(deployment: Deployment, *, endpoint_url: str, progress: Progress) -> 
         return Outputs.from_stack(json.loads(written.read_text(encoding="utf-8"))[deployment.stack])
 
 
-def _synth(deployment: Deployment, *, cdk: _Cdk, assembly: Path) -> None:
+def _assembly(deployment: Deployment, *, cdk: _Cdk, progress: Progress) -> Path:
+    """Return the synthesised app of the code as it stands, from the cache if it is there."""
+    cache = deployment.root / ".cache" / "localcloud"
+    while True:
+        key = deployment.key()
+        assembly = cache / key
+        if not assembly.exists():
+            progress("local cloud: cdk synth (once for each version of the code, about 10 s)")
+            with tempfile.TemporaryDirectory(prefix="device-agent-synth-") as draft:
+                out = _synth(deployment, cdk=cdk, folder=Path(draft))
+                if deployment.key() != key:
+                    progress("local cloud: the code changed meanwhile; once more")
+                    continue
+                _keep(out, assembly)
+        assembly.touch()
+        return assembly
+
+
+def _synth(deployment: Deployment, *, cdk: _Cdk, folder: Path) -> Path:
+    context = [part for key, value in deployment.context.items() for part in ("-c", f"{key}={value}")]
+    out = folder / "cdk.out"
+    app = f'"{sys.executable}" app.py'
+    cdk.run("synth", "--quiet", "--app", app, "--output", str(out), *context, folder=deployment.root)
+    return out
+
+
+def _keep(out: Path, assembly: Path) -> None:
+    """Move a synthesised app into the cache in one step, and let the oldest go."""
     assembly.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=assembly.parent, prefix=".draft-") as draft:
-        context = [part for key, value in deployment.context.items() for part in ("-c", f"{key}={value}")]
-        out = Path(draft) / "cdk.out"
-        app = f'"{sys.executable}" app.py'
-        cdk.run("synth", "--quiet", "--app", app, "--output", str(out), *context, folder=deployment.root)
-        if not assembly.exists():  # else another run was faster
-            out.rename(assembly)
+    draft = Path(tempfile.mkdtemp(dir=assembly.parent, prefix=".draft-"))
+    shutil.copytree(out, draft, dirs_exist_ok=True)
+    if assembly.exists():  # another run was faster
+        shutil.rmtree(draft)
+    else:
+        draft.rename(assembly)
     kept = sorted(assembly.parent.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in kept[_KEEP:]:
         shutil.rmtree(old, ignore_errors=True)

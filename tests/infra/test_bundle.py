@@ -97,7 +97,7 @@ def test_a_run_that_is_killed_half_way_leaves_no_half_bundle(checkout: Path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", die)
+        patch.setattr(Path, "write_bytes", die)
         with pytest.raises(KeyboardInterrupt):
             prepare(root=checkout, target=HOST)
     assert list((checkout / ".cache" / "bundle").iterdir()) == []
