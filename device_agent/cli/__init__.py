@@ -44,4 +44,7 @@ def _guarded(args: argparse.Namespace) -> int:
 
 
 def _say(error: Exception) -> None:
-    print(f"device-agent: {error}" if "\n" not in str(error) else f"{error}", file=sys.stderr)
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    print(f"device-agent: {text}" if "\n" not in text else text, file=sys.stderr)

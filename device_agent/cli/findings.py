@@ -1,4 +1,4 @@
-"""Findings: what `check` sees on this machine: the spool's directory, free space, key files, socket directories."""
+"""Findings: what `check` sees on this machine: the spool's directory and its file system, sockets, key files; and what queues answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from device_agent.config import Config, InputConfig
 from device_agent.configfile import units
 
 #: File systems that a power cut empties (proc(5), /proc/self/mountinfo).
-_VOLATILE = {"tmpfs", "ramfs", "zram", "overlay"}
+_VOLATILE = {"tmpfs", "ramfs", "overlay"}
+_LOOPBACK = ("tcp://127.", "tcp://[::1]", "tcp://lo:", "tcp://localhost:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,14 @@ def local(config: Config) -> Iterator[Finding]:
     """Yield what can be seen without the network."""
     yield from _directory(config)
     yield from _sizes(config)
+    from device_agent.intake import check_inputs  # noqa: PLC0415  # brings zmq: not for the rest of this module
+
+    mistakes = check_inputs(config.input)
+    yield from (Finding("failed", mistake) for mistake in mistakes)
+    if not mistakes:
+        yield Finding("ok", "inputs: endpoints, socket directories and key files")
     for source in config.input:
-        yield from _sockets(source)
-        if source.curve is not None:
-            yield from _secret(f"input {source.name}: secret key", Path(source.curve.secret_key))
-            for path in map(Path, source.curve.allow):
-                if not path.exists():
-                    yield Finding("failed", f"input {source.name}: {path}, allowed public keys: there is no such file or directory")
-            if not source.curve.allow:
-                yield Finding("warning", f"input {source.name}: curve.allow is empty, so nobody can connect")
+        yield from _openness(source)
     if config.aws.iot is not None:
         yield from _secret("aws.iot.private_key", Path(config.aws.iot.private_key))
         for name in ("certificate", "ca"):
@@ -119,21 +119,13 @@ def _sizes(config: Config) -> Iterator[Finding]:
             yield Finding("warning", f"stream {stream.name}: no input feeds it")
 
 
-def _sockets(source: InputConfig) -> Iterator[Finding]:
+def _openness(source: InputConfig) -> Iterator[Finding]:
+    if source.curve is not None:
+        if not source.curve.allow:
+            yield Finding("warning", f"input {source.name}: curve.allow is empty, so nobody can connect")
+        return
     for endpoint in source.bind:
-        if endpoint.startswith("ipc://"):
-            parent = Path(endpoint.removeprefix("ipc://")).parent
-            if not parent.is_dir():
-                yield Finding(
-                    "failed", f"input {source.name}: {endpoint}: there is no directory {parent}; systemd's RuntimeDirectory makes it"
-                )
-            elif not os.access(parent, os.W_OK | os.X_OK):
-                yield Finding("failed", f"input {source.name}: {endpoint}: user {os.geteuid()} may not write to {parent}")
-        elif (
-            endpoint.startswith("tcp://")
-            and source.curve is None
-            and not endpoint.startswith(("tcp://127.", "tcp://[::1]", "tcp://lo:", "tcp://localhost:"))
-        ):
+        if endpoint.startswith("tcp://") and not endpoint.startswith(_LOOPBACK):
             yield Finding("warning", f"input {source.name}: {endpoint} takes readings from anybody on the network; see [input.curve]")
 
 

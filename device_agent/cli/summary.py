@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from device_agent.cli import table
-from device_agent.config import Config, InputConfig, StreamConfig, Unit
+from device_agent.config import Config, InputConfig, Unit
 from device_agent.configfile import units
-from device_agent.wire.limits import KIB, MIB
-
-#: The spool's rule: an eighth of the stream's share, within these bounds; a reading is at most half a segment.
-_SEGMENT_PARTS, _SEGMENT_MIN, _SEGMENT_MAX = 8, 64 * KIB, 4 * MIB
-
-
-def share(config: Config, stream: StreamConfig) -> int:
-    """Return the bytes of `spool.max_bytes` that are this stream's."""
-    return config.spool.max_bytes * stream.share // sum(other.share for other in config.stream)
-
-
-def segment(config: Config, stream: StreamConfig) -> int:
-    """Return the bytes of the stream's segment files."""
-    return min(_SEGMENT_MAX, max(_SEGMENT_MIN, share(config, stream) // _SEGMENT_PARTS))
+from device_agent.spool.budget import Budget, divide
 
 
 def largest(config: Config, source: InputConfig) -> int:
     """Return the largest reading in bytes that every stream of the input takes."""
-    fed = {source.stream, *(route.stream for route in source.route)}
-    return min([source.max_reading, *(segment(config, stream) // 2 for stream in config.stream if stream.name in fed)])
+    shares = division(config).shares
+    return min(source.max_reading, *(shares[name].max_reading for name in (source.stream, *(route.stream for route in source.route))))
+
+
+def division(config: Config) -> Budget:
+    """Return how the spool divides `spool.max_bytes`.
+
+    Raises:
+        ConfigError: too little for that many streams.
+    """
+    return divide(config.spool.max_bytes, config.stream)
 
 
 def lines(config: Config) -> Iterator[str]:
@@ -54,14 +50,15 @@ def _inputs(config: Config) -> Iterator[tuple[str, ...]]:
 
 
 def _streams(config: Config) -> Iterator[tuple[str, ...]]:
+    shares = division(config).shares
     for stream in config.stream:
         envelope = units.roughly(stream.max_envelope) if stream.pack else "one reading"
         yield (
             stream.name,
             stream.queue.rpartition("/")[2],
             "FIFO" if stream.fifo else "standard",
-            units.roughly(share(config, stream)),
-            units.roughly(segment(config, stream)),
+            units.roughly(shares[stream.name].limit),
+            units.roughly(shares[stream.name].segment),
             envelope,
             units.show(stream.linger, Unit.DURATION),
         )

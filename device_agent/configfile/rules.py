@@ -17,12 +17,10 @@ from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
 from device_agent.wire import names
 from device_agent.wire.block import is_label
-from device_agent.wire.limits import KIB, MAX_LABEL
+from device_agent.wire.limits import MAX_LABEL
 
 #: Keys that mean something for one pattern only.
 _ONLY: Final = {"subscribe": Pattern.SUB, "reply": Pattern.REP, "message_id": Pattern.ROUTER}
-#: Two of the smallest segments of the log: below that a stream could not even roll over.
-_MIN_SHARE: Final = 128 * KIB
 #: SendMessage reference: alphanumeric characters and punctuation, 128 at most.
 _GROUP: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _QUEUE_PATH: Final = re.compile(r"(/[^/?#]+)*/(?P<account>\d{12}|queue)/(?P<name>[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)", re.ASCII)
@@ -57,11 +55,6 @@ def _spool(config: Config, report: Report) -> None:
     directory: Path = ("spool", "directory")
     if config.spool.directory.startswith("~"):
         report.add(directory, "'~' is not expanded; write the whole path")
-    weights = [stream.share for stream in config.stream]
-    total = sum(weights)
-    if report.ok(("spool", "max_bytes")) and weights and config.spool.max_bytes * min(weights) // total < _MIN_SHARE:
-        need = units.show(-(-_MIN_SHARE * total // min(weights) // KIB) * KIB, Unit.SIZE)
-        report.add(("spool", "max_bytes"), f"too small for {len(weights)} streams with these shares; at least {need}")
 
 
 def _aws(config: Config, report: Report) -> None:
