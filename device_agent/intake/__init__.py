@@ -1,0 +1,93 @@
+"""Message Endpoint (Hohpe, Woolf): the door for ZeroMQ programs.
+
+Promises
+- A peer of a pattern that answers gets its positive answer only after its reading is on disk; what is not kept is answered with the
+  reason, never with silence.
+- Nothing is read for which the spool has no room; a flooding input does not starve another; memory stays bounded.
+- `start` returns when every endpoint is bound, or raises what is wrong; `stop` unbinds, drains, answers, and leaves nothing behind.
+
+How: `receiver` is the one thread that owns the context and all sockets. `sockets` makes them (`ipc`, `curve`, `zap`, `connections`:
+what each endpoint needs); `pull_sub`, `rep`, `router_dealer` are the patterns; `frames` is the inner loop; `replies` the way back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from device_agent import events
+from device_agent.clock import Clock
+from device_agent.config import InputConfig
+from device_agent.errors import DeviceAgentError
+from device_agent.intake.check import check_inputs
+from device_agent.intake.keys import make_keys
+from device_agent.intake.receiver import Receiver
+from device_agent.metrics import Metrics
+from device_agent.ports import Sink
+
+__all__ = ["Intake", "check_inputs", "make_keys"]
+
+_START: float = 30.0  # seconds; binding takes milliseconds, resolving a host name to connect to may take longer
+_STOP: float = 10.0  # seconds beyond the drain time
+
+
+class Intake:
+    """All inputs; started and stopped once."""
+
+    def __init__(self, inputs: Sequence[InputConfig], *, sink: Sink, clock: Clock, metrics: Metrics) -> None:
+        """Prepare to receive from `inputs` into `sink`; nothing is opened yet."""
+        self._receiver = Receiver(inputs, sink=sink, clock=clock, metrics=metrics)
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+        self._opened = threading.Event()
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Return when every socket is bound.
+
+        Raises:
+            ConfigError: an input cannot be opened; none is open then.
+        """
+        self._thread.start()
+        if not self._opened.wait(_START):
+            raise DeviceAgentError(f"the inputs were not open after {_START:.0f} seconds; is a host name in `connect` slow to resolve?")
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._receiver.open()
+        except BaseException as error:  # noqa: BLE001  # start() raises it in its caller's thread
+            self._error = error
+            self._opened.set()
+            return
+        self._opened.set()
+        try:
+            self._receiver.run()
+        except Exception as error:  # noqa: BLE001  # a bug: `alive` tells the agent, which stops and is started again
+            events.receiver_died(error)
+        finally:
+            self._receiver.close()
+
+    def stop(self, drain: float) -> None:
+        """Unbind, receive what is there for at most `drain` seconds, send the last answers, close. The sink must still commit meanwhile.
+
+        May be called without a start, or after one that failed.
+        """
+        if self._thread.ident is None:
+            self._receiver.close()
+            return
+        self._receiver.stop(drain)
+        self._thread.join(drain + _STOP)
+        if self._thread.is_alive():
+            raise DeviceAgentError(f"the receiver did not end within {drain + _STOP:.0f} seconds")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the receiver runs."""
+        return self._thread.is_alive()
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Describe each input by its name: pattern, endpoints as bound, listening, peers, state (`read`, `refuse` or `wait`)."""
+        return self._receiver.status()

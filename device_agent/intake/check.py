@@ -1,0 +1,74 @@
+"""Check of inputs without binding anything, for `device-agent check`: what the disk, the keys and this libzmq say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import zmq
+
+from device_agent.config import InputConfig, Pattern
+from device_agent.errors import ConfigError
+from device_agent.intake import curve, ipc, sockets
+
+
+def check_inputs(inputs: Sequence[InputConfig]) -> list[str]:
+    """Return one sentence for each mistake, with the input, the endpoint or file, and what to do; an empty list if all is well."""
+    return [f"input {config.name}: {reason}" for config in inputs for reason in _mistakes(config)] + list(_duplicates(inputs))
+
+
+def _mistakes(config: InputConfig) -> Iterator[str]:
+    endpoints = (*config.bind, *config.connect)
+    if not endpoints:
+        yield "has neither `bind` nor `connect`; give it an endpoint, such as tcp://127.0.0.1:5555"
+    for endpoint in endpoints:
+        yield from (f"{endpoint}: {reason}" for reason in _endpoint_mistakes(config, endpoint))
+    if config.curve is not None:
+        yield from _key_mistakes(config.curve.secret_key, config.curve.allow)
+
+
+def _endpoint_mistakes(config: InputConfig, endpoint: str) -> Iterator[str]:
+    transport, separator, address = endpoint.partition("://")
+    if not separator or not address:
+        yield "is no endpoint; write tcp://127.0.0.1:5555 or ipc:///run/device-agent/sensors"
+        return
+    if reason := sockets.unsupported(endpoint):
+        yield reason
+    if transport in {"epgm", "pgm", "norm"} and config.pattern is not Pattern.SUB:
+        yield f"multicast is for `sub` inputs only, not for `{config.pattern.value}`"
+    if config.curve is not None and transport not in {"tcp", "ipc"}:
+        yield f"libzmq ignores CURVE on {transport}; use tcp or ipc, or remove `curve`"
+    path = ipc.path_of(endpoint) if endpoint in config.bind else None
+    if path is not None and (reason := ipc.mistake(path)):
+        yield reason
+
+
+def _key_mistakes(secret: str, allow: tuple[str, ...]) -> Iterator[str]:
+    if not zmq.has("curve"):
+        yield "this libzmq was built without CURVE"
+        return
+    try:
+        curve.secret_key(Path(secret))
+    except ConfigError as error:
+        yield str(error)
+    try:
+        curve.allowed_keys(allow)
+    except ConfigError as error:
+        yield str(error)
+
+
+def _duplicates(inputs: Sequence[InputConfig]) -> Iterator[str]:
+    taken: dict[str, str] = {}
+    for config in inputs:
+        for endpoint in config.bind:
+            path = ipc.path_of(endpoint)
+            key = endpoint if path is None else os.path.realpath(path)
+            if key in taken and not endpoint.endswith(":*"):
+                yield f"input {config.name}: {endpoint} is bound by input {taken[key]} already; one of them needs another endpoint"
+            taken.setdefault(key, config.name)
+    names = [config.name for config in inputs]
+    yield from (
+        f"input {name}: the name is used twice; names are how status and logs tell inputs apart"
+        for name in sorted({n for n in names if names.count(n) > 1})
+    )

@@ -1,0 +1,235 @@
+"""Event loop (Reactor) of the intake: one thread that owns every socket.
+
+Promises
+- A reading is taken off ZeroMQ only when the sink has room wherever it may go; else it stays with the peer, or is refused.
+- Fair: each socket has one bounded turn after the other, so a flood on one does not starve the others.
+- Memory is bounded: a turn by `TURN_READINGS` and `TURN_BYTES`, what ZeroMQ holds by high-water marks, what the sink holds by `BUSY`.
+- Idle costs nothing: without traffic the thread sleeps in one poll without time-out.
+
+How: poll; take in connections and questions of ZAP; send the answers that are due; let each readable socket have its turn, with one
+timestamp for all. A socket that may not be read is taken out of the poll and asked about again a little later.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import zmq
+
+from device_agent import events
+from device_agent.clock import Clock
+from device_agent.config import InputConfig, Pattern
+from device_agent.intake import curve
+from device_agent.intake.channel import Channel, Gate
+from device_agent.intake.connections import Connections
+from device_agent.intake.pull_sub import PullSub
+from device_agent.intake.rep import Rep
+from device_agent.intake.router_dealer import RouterDealer
+from device_agent.intake.sockets import InputSocket
+from device_agent.intake.zap import Authenticator
+from device_agent.metrics import InputMetrics, Metrics
+from device_agent.ports import Sink
+
+_BUSY_PAUSE: Final = 10  # milliseconds before a waiting socket, or a peer that takes no answers, is looked at again
+_FULL_PAUSE: Final = 50  # likewise while only the disk is full, which lasts
+_CROWD_PAUSE: Final = 100  # likewise while max_connections is reached
+_LAST_WAIT: Final = 5.0  # seconds that a stop waits for the sink to decide about what it has
+
+
+@dataclass(slots=True)
+class _Input:
+    socket: InputSocket
+    channel: Channel
+    connections: Connections
+    gate: Gate = Gate.READ
+
+
+class Receiver:
+    """Everything that happens in the receiver's thread. Only `wake`, `stop` and `status` are for others."""
+
+    def __init__(self, inputs: Sequence[InputConfig], *, sink: Sink, clock: Clock, metrics: Metrics) -> None:
+        self._configs = inputs
+        self._sink = sink
+        self._clock = clock
+        self._metrics = metrics
+        self._inputs: list[_Input] = []
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._authenticator: Authenticator | None = None
+        self._poller = zmq.Poller()
+        self._wake = -1
+        self._wake_lock = threading.Lock()
+        self._drain: float | None = None
+        self._next_look = 0.0
+
+    # For other threads
+
+    def wake(self) -> None:
+        """Let the poll return."""
+        with self._wake_lock:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
+
+    def stop(self, drain: float) -> None:
+        """Ask for the end: unbind, drain up to `drain` seconds, answer, close."""
+        self._drain = drain
+        self.wake()
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Describe each input."""
+        return {
+            entry.socket.config.name: {
+                "pattern": entry.socket.config.pattern.value,
+                "endpoints": entry.socket.endpoints,
+                "listening": entry.socket.listening,
+                "peers": entry.connections.peers,
+                "state": entry.gate.value,
+            }
+            for entry in list(self._inputs)
+        }
+
+    # The thread
+
+    def open(self) -> None:
+        """Make and bind all sockets.
+
+        Raises:
+            ConfigError: one of them cannot be bound; then none is open.
+        """
+        self._context = zmq.Context()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller.register(self._wake, zmq.POLLIN)
+        try:
+            self._open_authenticator(self._context)
+            for number, config in enumerate(self._configs):
+                self._open_input(self._context, config, zap_domain=b"%d" % number)
+        except BaseException:
+            self.close()
+            raise
+        for entry in self._inputs:
+            events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
+
+    def _open_authenticator(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        allowed = {
+            b"%d" % number: (config.name, curve.allowed_keys(config.curve.allow))
+            for number, config in enumerate(self._configs)
+            if config.curve is not None
+        }
+        if allowed:
+            self._authenticator = Authenticator(context, allowed)
+            self._poller.register(self._authenticator.socket, zmq.POLLIN)
+
+    def _open_input(self, context: zmq.Context[zmq.Socket[bytes]], config: InputConfig, *, zap_domain: bytes) -> None:
+        socket = InputSocket(context, config, zap_domain=zap_domain)
+        connections = Connections(context, socket)
+        metrics = self._metrics.inputs.setdefault(config.name, InputMetrics())
+        entry = _Input(socket, self._channel(config, socket.zmq, metrics), connections)
+        self._inputs.append(entry)
+        socket.open()
+        self._poller.register(connections.events, zmq.POLLIN)
+        self._poller.register(socket.zmq, zmq.POLLIN)
+
+    def _channel(self, config: InputConfig, socket: zmq.Socket[bytes], metrics: InputMetrics) -> Channel:
+        if config.pattern is Pattern.REP:
+            return Rep(config, socket, sink=self._sink, metrics=metrics, wake=self.wake)
+        if config.pattern is Pattern.ROUTER:
+            return RouterDealer(config, socket, sink=self._sink, metrics=metrics, wake=self.wake)
+        return PullSub(config, socket, sink=self._sink, metrics=metrics)
+
+    def run(self) -> None:
+        """Receive until `stop` is called, then end in order."""
+        while self._drain is None:
+            self._step(self._pause())
+        self._finish(self._drain)
+
+    def _pause(self) -> int | None:
+        """Return how long the next poll may take, in milliseconds; None for ever."""
+        pauses = []
+        if any(entry.gate is Gate.WAIT for entry in self._inputs):
+            pauses.append(_BUSY_PAUSE)
+        if any(entry.gate is Gate.REFUSE for entry in self._inputs):
+            pauses.append(_FULL_PAUSE)
+        if any(entry.channel.stuck for entry in self._inputs):
+            pauses.append(_BUSY_PAUSE)
+        if any(entry.connections.throttled for entry in self._inputs):
+            pauses.append(_CROWD_PAUSE)
+        return min(pauses, default=None)
+
+    def _step(self, timeout: int | None) -> int:
+        """Poll once, do what is due, and return the number of readings received."""
+        ready = dict(self._poller.poll(timeout))
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+        if self._authenticator is not None and self._authenticator.socket in ready:
+            self._authenticator.handle()
+        time, synced = self._clock.now(), self._clock.synced()
+        readings = 0
+        for entry in self._inputs:
+            if entry.connections.events in ready:
+                entry.connections.update()
+            entry.channel.flush()
+            self._ask(entry)
+            if entry.gate is not Gate.WAIT and entry.socket.zmq in ready:
+                readings += entry.channel.turn(time, synced)
+        if not ready or self._clock.monotonic() >= self._next_look:
+            self._look_again()
+        return readings
+
+    def _look_again(self) -> None:
+        """Do what waits for time to pass: peers that took no answers, listening again."""
+        self._next_look = self._clock.monotonic() + _BUSY_PAUSE / 1000
+        for entry in self._inputs:
+            if entry.channel.stuck:
+                entry.channel.retry()
+            if self._drain is None:
+                entry.connections.reconsider()
+
+    def _ask(self, entry: _Input) -> None:
+        """Ask whether the input may be read, and poll its socket accordingly."""
+        gate = entry.channel.gate()
+        if gate is entry.gate:
+            return
+        if Gate.WAIT in {gate, entry.gate}:
+            self._poller.modify(entry.socket.zmq, 0 if gate is Gate.WAIT else zmq.POLLIN)
+        entry.gate = gate
+
+    def _finish(self, drain: float) -> None:
+        """Unbind; receive until nothing is left or the time is over; wait for the sink's decisions and send the last answers."""
+        for entry in self._inputs:
+            entry.socket.stop_listening()
+        end = self._clock.monotonic() + drain
+        while self._clock.monotonic() < end:
+            if not self._step(_BUSY_PAUSE) and all(entry.gate is not Gate.WAIT for entry in self._inputs):
+                break
+        self._answer(self._clock.monotonic() + _LAST_WAIT)
+
+    def _answer(self, end: float) -> None:
+        for entry in self._inputs:
+            self._poller.modify(entry.socket.zmq, 0)
+        while any(entry.channel.unanswered for entry in self._inputs) and self._clock.monotonic() < end:
+            if self._wake in dict(self._poller.poll(_CROWD_PAUSE)):
+                os.eventfd_read(self._wake)
+            for entry in self._inputs:
+                entry.channel.flush()
+        for entry in self._inputs:
+            entry.channel.retry()
+            lost = entry.channel.abandon()
+            if lost:
+                events.answers_lost(input=entry.socket.config.name, count=lost)
+
+    def close(self) -> None:
+        """Close everything."""
+        for entry in self._inputs:
+            entry.connections.close()
+            entry.socket.close()
+        if self._authenticator is not None:
+            self._authenticator.close()
+        if self._context is not None:
+            self._context.term()
+        with self._wake_lock:
+            if self._wake >= 0:
+                os.close(self._wake)
+            self._wake = -1

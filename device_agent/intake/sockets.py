@@ -1,0 +1,165 @@
+"""Message Endpoint: makes the ZeroMQ socket of an input, with every option it needs, and binds and connects it.
+
+Promises: after `open` all endpoints are bound, or a `ConfigError` says which input, which endpoint and what to do, and nothing is left
+open. Options and their sources: zmq_setsockopt(3).
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from device_agent.config import InputConfig, Pattern
+from device_agent.errors import ConfigError
+from device_agent.intake import curve, ipc
+from device_agent.wire.limits import MAX_READING
+
+_TYPES: Final = {Pattern.PULL: zmq.PULL, Pattern.SUB: zmq.SUB, Pattern.REP: zmq.ROUTER, Pattern.ROUTER: zmq.ROUTER}
+#: A larger frame makes libzmq disconnect the peer instead of letting us answer, so there is room above what we take.
+MAX_MESSAGE_SIZE: Final = 4 * MAX_READING
+_MULTICAST: Final = {"epgm": "pgm", "pgm": "pgm", "norm": "norm"}  # transport -> capability of libzmq
+_REPLIES_AHEAD: Final = 1000  # answers that ZeroMQ may hold a peer
+_LAST_ANSWERS: Final = 1000  # milliseconds that answers have to leave after a close
+
+_OPTIONS: Final[dict[int, int]] = {
+    zmq.MAXMSGSIZE: MAX_MESSAGE_SIZE,
+    zmq.HANDSHAKE_IVL: 10_000,  # ms; a connection that says nothing is closed
+    zmq.BACKLOG: 128,
+    zmq.TCP_KEEPALIVE: 1,  # a peer whose board lost power sends no FIN
+    zmq.TCP_KEEPALIVE_IDLE: 60,  # s
+    zmq.TCP_KEEPALIVE_INTVL: 15,  # s
+    zmq.TCP_KEEPALIVE_CNT: 4,
+    zmq.RECONNECT_IVL: 100,  # ms; with the maximum below: exponential, since poor links do not come back sooner when asked often
+    zmq.RECONNECT_IVL_MAX: 10_000,
+}
+
+
+class InputSocket:
+    """The socket of one input with all that belongs to it; belongs to one thread."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], config: InputConfig, *, zap_domain: bytes) -> None:
+        """Make the socket and set its options; nothing is bound yet.
+
+        Raises:
+            ConfigError: its keys cannot be used.
+        """
+        self.config = config
+        self._locks: list[ipc.Lock] = []
+        self._bound: dict[str, str] = {}  # endpoint of the configuration -> as it was bound
+        #: Whether new connections are accepted.
+        self.listening = False
+        self.zmq: zmq.Socket[bytes] = context.socket(_TYPES[config.pattern])
+        try:
+            self._set_options(zap_domain)
+        except BaseException:
+            self.zmq.close(0)
+            raise
+
+    def _set_options(self, zap_domain: bytes) -> None:
+        config, socket = self.config, self.zmq
+        for option, value in _OPTIONS.items():
+            socket.setsockopt(option, value)
+        socket.setsockopt(zmq.RCVHWM, config.high_water_mark)
+        socket.setsockopt(zmq.LINGER, 0)
+        if any("[" in endpoint for endpoint in (*config.bind, *config.connect)):
+            socket.setsockopt(zmq.IPV6, 1)  # only where asked for: kernels without IPv6 exist
+        if config.pattern.acknowledges:
+            socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an error instead of a dropped answer
+            socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a peer that comes back with its identity is heard
+            socket.setsockopt(zmq.SNDHWM, _REPLIES_AHEAD)
+            socket.setsockopt(zmq.LINGER, _LAST_ANSWERS)
+        if config.pattern is Pattern.SUB:
+            for prefix in config.subscribe:
+                socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
+        if config.curve is not None:
+            _, secret = curve.secret_key(Path(config.curve.secret_key))
+            socket.setsockopt(zmq.CURVE_SERVER, 1)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+            socket.setsockopt(zmq.ZAP_DOMAIN, zap_domain)
+
+    def open(self) -> None:
+        """Bind and connect everything.
+
+        Raises:
+            ConfigError: an endpoint cannot be used.
+        """
+        try:
+            for endpoint in self.config.bind:
+                path = ipc.path_of(endpoint)
+                if path is not None:
+                    self._locks.append(ipc.Lock(path))
+                self._bind(endpoint, endpoint)
+            for endpoint in self.config.connect:
+                self.zmq.connect(endpoint)
+        except ConfigError as error:
+            raise ConfigError(f"input {self.config.name}: cannot bind {endpoint}: {error}") from error
+        except zmq.ZMQError as error:
+            verb = "bind" if endpoint in self.config.bind else "connect to"
+            raise ConfigError(f"input {self.config.name}: cannot {verb} {endpoint}: {_advice(endpoint, error)}") from error
+        self.listening = True
+
+    def _bind(self, endpoint: str, where: str) -> None:
+        with ipc.group_only() if ipc.path_of(endpoint) else nullcontext():
+            self.zmq.bind(where)
+        self._bound[endpoint] = self.zmq.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
+
+    def stop_listening(self) -> None:
+        """Unbind: no new connections; those that exist go on."""
+        self.listening = False
+        for where in self._bound.values():
+            with suppress(zmq.ZMQError):  # multicast has nothing to unbind, and an endpoint may be unbound already
+                self.zmq.unbind(where)
+
+    def listen_again(self) -> bool:
+        """Bind as before; tell whether it worked. libzmq closes a listener a moment after `unbind`: then try again later."""
+        for endpoint, where in self._bound.items():
+            try:
+                self._bind(endpoint, where)
+            except zmq.ZMQError:
+                self.stop_listening()
+                return False
+        self.listening = True
+        return True
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Endpoints as they were bound (a wildcard port is a number now), then those connected to."""
+        return [*self._bound.values(), *self.config.connect]
+
+    def close(self) -> None:
+        """Close the socket, then let the ipc paths go. Answers on their way have a second to leave."""
+        self.zmq.close()
+        for lock in self._locks:
+            lock.release()
+        self._locks.clear()
+
+
+def unsupported(endpoint: str) -> str:
+    """Return why this libzmq cannot speak the transport, and what to do; empty if it can."""
+    transport = endpoint.partition("://")[0]
+    capability = _MULTICAST.get(transport)
+    if capability is None or zmq.has(capability):
+        return ""
+    return (
+        f"this libzmq ({zmq.zmq_version()}) was built without {transport}; Debian's python3-zmq has it, PyPI's wheels do not: "
+        "run the agent with Debian's packages, or use tcp or ipc"
+    )
+
+
+def _advice(endpoint: str, error: zmq.ZMQError) -> str:
+    number = error.errno
+    if number == errno.EADDRINUSE:
+        port = endpoint.rpartition(":")[2]
+        look = f" (`ss -ltnp 'sport = :{port}'` shows which)" if endpoint.startswith("tcp://") else ""
+        return f"another program has it{look}; stop that one or choose another endpoint"
+    if number == errno.EACCES:
+        return "not permitted for this user; choose a port above 1023 or a directory of the agent's own"
+    if number in {errno.EADDRNOTAVAIL, errno.ENODEV}:
+        return "this machine has no such address or interface (`ip address` shows what it has); correct the endpoint"
+    if number == errno.EPROTONOSUPPORT:
+        return unsupported(endpoint) or "this libzmq does not know the transport; use tcp or ipc"
+    return f"{error.strerror}; correct the endpoint"

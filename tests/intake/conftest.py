@@ -1,0 +1,115 @@
+"""Fixtures: an intake over the in-memory spool, and ZeroMQ clients that know nothing of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from device_agent.clock import SystemClock
+from device_agent.config import InputConfig, Pattern
+from device_agent.intake import Intake
+from device_agent.metrics import InputMetrics, Metrics
+from device_agent.ports import Batch
+from device_agent.wire.block import Payload
+from tests.fakes.spool import FakeSpool
+
+WAIT = 10.0  # seconds; nothing here takes that long
+
+
+class Sink(FakeSpool):
+    """The fake spool, with which a test can wait for readings."""
+
+    def __init__(self, *streams: str, **options: Any) -> None:
+        super().__init__(*streams, **options)
+        self._arrived = threading.Condition()
+
+    def put(self, batch: Batch) -> None:
+        with self._arrived:
+            super().put(batch)
+            self._arrived.notify_all()
+
+    def set_aside(self, stream: str, payload: Payload, reason: str) -> None:
+        with self._arrived:
+            super().set_aside(stream, payload, reason)
+            self._arrived.notify_all()
+
+    def wait(self, condition: Callable[[], bool]) -> None:  # type: ignore[override]  # tests wait for what they look at
+        with self._arrived:
+            assert self._arrived.wait_for(condition, WAIT), f"waited {WAIT} s in vain"
+
+    def wait_for(self, count: int) -> list[Payload]:
+        """Return all payloads once there are `count`."""
+        self.wait(lambda: len(self.payloads()) >= count)
+        return self.payloads()
+
+    def payloads(self, stream: str | None = None) -> list[Payload]:
+        return [payload for batch in self.batches if stream in {None, batch.stream} for payload in batch.run.payloads]
+
+
+class Bench:
+    """What a test needs: a sink, metrics, intakes and clients, all closed at the end."""
+
+    def __init__(self) -> None:
+        self.sink = Sink("telemetry", "events", "alarms")
+        self.metrics = Metrics()
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._intakes: list[Intake] = []
+        self._clients: list[zmq.Socket[bytes]] = []
+
+    def start(self, *inputs: InputConfig) -> Intake:
+        intake = Intake(inputs, sink=self.sink, clock=SystemClock(), metrics=self.metrics)
+        self._intakes.append(intake)
+        intake.start()
+        return intake
+
+    def run(self, pattern: Pattern = Pattern.PULL, **options: Any) -> str:
+        """Start an intake with one input, and return its endpoint."""
+        options.setdefault("bind", ("tcp://127.0.0.1:*",))
+        intake = self.start(InputConfig(name="in", pattern=pattern, stream=options.pop("stream", "telemetry"), **options))
+        return str(intake.status()["in"]["endpoints"][0])
+
+    def client(self, kind: int, endpoint: str, *, options: dict[int, Any] | None = None) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self.context.socket(kind)
+        self._clients.append(socket)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVTIMEO, int(WAIT * 1000))
+        socket.setsockopt(zmq.SNDTIMEO, int(WAIT * 1000))
+        for option, value in (options or {}).items():
+            socket.setsockopt(option, value)
+        socket.connect(endpoint)
+        return socket
+
+    @property
+    def counters(self) -> InputMetrics:
+        return self.metrics.inputs["in"]
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close(0)
+        self.context.term()
+        self.sink.hold = False
+        self.sink.commit()
+        for intake in self._intakes:
+            intake.stop(0.0)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    before = set(threading.enumerate())
+    files = open_files()
+    made = Bench()
+    yield made
+    made.close()
+    assert set(threading.enumerate()) == before, "a thread was left"
+    assert open_files() == files, "a socket or file was left open"
+
+
+def open_files() -> set[str]:
+    """What this process has open: kind and number."""
+    return {f"{name} {os.readlink(f'/proc/self/fd/{name}')}" for name in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{name}").exists()}
