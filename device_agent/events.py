@@ -75,7 +75,112 @@ def refused(path: Path, error: Exception) -> None:
 
 
 # intake
+
+
+def input_open(*, input: str, endpoints: list[str]) -> None:  # noqa: A002  # the word for it everywhere
+    """An input is bound."""
+    _say(logging.INFO, "listening", input=input, endpoints=",".join(endpoints))
+
+
+def input_waits(*, input: str, verdict: str) -> None:  # noqa: A002
+    """An input is not read, or refuses, since a stream has no room."""
+    _say(logging.WARNING, "no room in the spool", input=input, verdict=verdict)
+
+
+def input_resumes(*, input: str) -> None:  # noqa: A002
+    """There is room again."""
+    _say(logging.INFO, "room in the spool again", input=input)
+
+
+def input_crowded(*, input: str, peers: int) -> None:  # noqa: A002
+    """The limit of connections is reached; further peers are turned away until one leaves."""
+    _say(logging.WARNING, "max_connections reached, further peers wait", input=input, peers=peers)
+
+
+def peer_denied(*, input: str, address: str, key: str) -> None:  # noqa: A002
+    """A peer's public key is not on the input's list."""
+    _say(logging.WARNING, "peer denied: its key is not in the input's `curve.allow`", input=input, address=address, key=key)
+
+
+def answers_lost(*, input: str, count: int) -> None:  # noqa: A002
+    """At a stop: peers had not taken these answers."""
+    _say(logging.WARNING, "answers were not taken before the stop", input=input, count=count)
+
+
+def receiver_died(error: BaseException) -> None:
+    """The receiver ended with an error that should not exist."""
+    _log.error("the receiver died; please report it", exc_info=error)
+
+
 # spool
+
+
+def spool_sealed(path: str, end: int, error: OSError) -> None:
+    """A write or fdatasync failed: the segment is not used any more, the readings go to the next."""
+    _say(logging.ERROR, "the disk failed; going on in a new segment", segment=path, good_bytes=end, error=error.strerror)
+
+
+def spool_not_cut(path: str, error: OSError) -> None:
+    """A closed segment keeps its unused end: it takes more room than it needs."""
+    _say(logging.WARNING, "cannot cut the unused end of a segment", segment=path, error=error.strerror)
+
+
+def spool_unreadable(path: str, error: OSError) -> None:
+    """A segment cannot be read in one go; it is read page by page."""
+    _say(logging.ERROR, "cannot read a segment; what can be read of it is kept", segment=path, error=error.strerror)
+
+
+def spool_torn(path: str, cut: int) -> None:
+    """Opening cut what a crash had left half-written."""
+    _say(logging.WARNING, "cut a half-written end after a crash", segment=path, bytes=cut)
+
+
+def spool_damaged(stream: str, segment: int, position: int, length: int, first: int, last: int, why: str) -> None:
+    """Bytes of the log are not what was written."""
+    numbers = f"{first}-{last}" if last >= first else "none"
+    _say(logging.ERROR, "damage in the log", stream=stream, segment=segment, position=position, bytes=length, lost=numbers, why=why)
+
+
+def spool_blocked(stream: str, reason: str) -> None:
+    """Nothing can be written for a stream; it is tried again."""
+    _say(logging.WARNING, "a stream takes no readings for now", stream=stream, reason=reason)
+
+
+def spool_unblocked(stream: str) -> None:
+    """Readings are taken again."""
+    _say(logging.INFO, "a stream takes readings again", stream=stream)
+
+
+def spool_chore_failed(stream: str, error: OSError) -> None:
+    """Deleting segments, or writing the journal or a notice, failed; it is tried again."""
+    _say(logging.WARNING, "cannot tidy the log; trying again", stream=stream, error=error.strerror or error)
+
+
+def spool_new_epoch(stream: str, epoch: str, why: str) -> None:
+    """Numbers begin again at 1."""
+    _say(logging.INFO, "a new epoch begins", stream=stream, epoch=epoch, why=why)
+
+
+def spool_unsaved(stream: str, readings: int, reason: str) -> None:
+    """The agent stops with readings in memory that the disk does not take."""
+    _say(logging.ERROR, "readings that were never acknowledged are lost at the stop", stream=stream, readings=readings, reason=reason)
+
+
+def spool_writer_died(error: BaseException) -> None:
+    """A bug: the agent must be restarted."""
+    _log.critical("the writer has died: %s", error, exc_info=error)
+
+
+def quarantine_evicted(path: str) -> None:
+    """The quarantine's part of the cap is used up."""
+    _say(logging.WARNING, "the oldest quarantined file gave way to a new one", file=path)
+
+
+def quarantine_failed(stream: str, error: OSError) -> None:
+    """Something could not be set aside."""
+    _say(logging.ERROR, "cannot write to the quarantine", stream=stream, error=error.strerror)
+
+
 # uplink
 
 
