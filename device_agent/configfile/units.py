@@ -13,7 +13,7 @@ from device_agent.config import Unit
 
 _SIZES: Final = {
     "B": 1,
-    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50,
     "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip
 #: In microseconds, so that every duration that can be written is a whole number.
@@ -69,7 +69,7 @@ def show(value: float, unit: Unit) -> str:
         return str(value)
     if unit is Unit.DURATION:
         return _show_duration(value)
-    for name in ("TiB", "GiB", "MiB", "KiB"):
+    for name in ("PiB", "TiB", "GiB", "MiB", "KiB"):
         scale = _SIZES[name]
         if value >= scale and value * 2 % scale == 0 and value / scale < 10_000:
             number = value / scale
@@ -87,7 +87,7 @@ def _show_duration(value: float) -> str:
 
 def roughly(size: float) -> str:
     """Return a size for people, rounded to about three digits: `1.5 GiB`."""
-    for name in ("TiB", "GiB", "MiB", "KiB"):
+    for name in ("PiB", "TiB", "GiB", "MiB", "KiB"):
         if size >= _SIZES[name]:
             return f"{size / _SIZES[name]:.3g} {name}" if size < 1000 * _SIZES[name] else f"{size / _SIZES[name]:.0f} {name}"
     return f"{int(size)} B"
