@@ -82,16 +82,6 @@ def input_open(*, input: str, endpoints: list[str]) -> None:  # noqa: A002  # th
     _say(logging.INFO, "listening", input=input, endpoints=",".join(endpoints))
 
 
-def input_waits(*, input: str, verdict: str) -> None:  # noqa: A002
-    """An input is not read, or refuses, since a stream has no room."""
-    _say(logging.WARNING, "no room in the spool", input=input, verdict=verdict)
-
-
-def input_resumes(*, input: str) -> None:  # noqa: A002
-    """There is room again."""
-    _say(logging.INFO, "room in the spool again", input=input)
-
-
 def input_crowded(*, input: str, peers: int) -> None:  # noqa: A002
     """The limit of connections is reached; further peers are turned away until one leaves."""
     _say(logging.WARNING, "max_connections reached, further peers wait", input=input, peers=peers)
@@ -135,7 +125,7 @@ def spool_torn(path: str, cut: int) -> None:
     _say(logging.WARNING, "cut a half-written end after a crash", segment=path, bytes=cut)
 
 
-def spool_damaged(stream: str, segment: int, position: int, length: int, first: int, last: int, why: str) -> None:
+def spool_damaged(stream: str, *, segment: int, position: int, length: int, first: int, last: int, why: str) -> None:
     """Bytes of the log are not what was written."""
     numbers = f"{first}-{last}" if last >= first else "none"
     _say(logging.ERROR, "damage in the log", stream=stream, segment=segment, position=position, bytes=length, lost=numbers, why=why)
@@ -151,9 +141,9 @@ def spool_unblocked(stream: str) -> None:
     _say(logging.INFO, "a stream takes readings again", stream=stream)
 
 
-def spool_chore_failed(stream: str, error: OSError) -> None:
+def spool_chore_failed(stream: str, error: Exception) -> None:
     """Deleting segments, or writing the journal or a notice, failed; it is tried again."""
-    _say(logging.WARNING, "cannot tidy the log; trying again", stream=stream, error=error.strerror or error)
+    _say(logging.WARNING, "cannot tidy the log; trying again", stream=stream, error=error)
 
 
 def spool_new_epoch(stream: str, epoch: str, why: str) -> None:

@@ -10,9 +10,14 @@ from typing import Protocol
 
 import pytest
 
+from device_agent.clock import SystemClock
+from device_agent.config import SpoolConfig, StreamConfig
+from device_agent.metrics import Metrics
 from device_agent.ports import Batch, Border, Sink, Source, Verdict
+from device_agent.spool.spool import Spool
 from device_agent.wire import block
 from device_agent.wire.block import Run
+from device_agent.wire.limits import MIB
 from tests.fakes.spool import FakeSpool
 
 STREAM = "telemetry"
@@ -26,7 +31,18 @@ def _fake(_: Path) -> Iterator[Both]:
     yield FakeSpool(STREAM, "events")
 
 
-MAKERS: dict[str, Callable[[Path], Iterator[Both]]] = {"fake": _fake}
+def _real(directory: Path) -> Iterator[Both]:
+    streams = [StreamConfig(name=name, queue=f"https://queue/{name}", linger=0.0) for name in (STREAM, "events")]
+    config = SpoolConfig(directory=str(directory / "spool"), max_bytes=4 * MIB, keep_free=0, commit_interval=0.05)
+    spool = Spool(config, streams, device="board-7", agent="device-agent/0", clock=SystemClock(), metrics=Metrics())
+    spool.open()
+    spool.start()
+    yield spool
+    spool.stop()
+    spool.close()
+
+
+MAKERS: dict[str, Callable[[Path], Iterator[Both]]] = {"fake": _fake, "spool": _real}
 
 
 @pytest.fixture(params=MAKERS)

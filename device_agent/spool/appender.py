@@ -1,0 +1,387 @@
+"""The writing half of a log: blocks, borders and notices into the last segment, synced, before anybody is told.
+
+Used by the writer's thread only (and by opening, before that thread runs).
+
+Invariants
+1. `_end` is the position behind the last byte that a successful fdatasync covers; `next` the number after the last reading there. Nothing
+   behind them is ever trusted.
+2. A draft is what one write will add. It becomes state only after its fdatasync; if write or fdatasync fails it is thrown away, the segment
+   is sealed at `_end`, and the readings are encoded again for a new segment. Linux marks pages clean after a failed fsync: another fsync of
+   the same file could succeed with the bytes lost (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+3. An envelope never spans segments: sealing ends the open one, as the scan does when it finds a new segment behind it.
+4. Readings leave the last `CONTROL` bytes of a segment to borders and notices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from device_agent import events
+from device_agent.clock import Clock
+from device_agent.config import WhenFull
+from device_agent.metrics import StreamMetrics
+from device_agent.spool import record
+from device_agent.spool.budget import CONTROL, Share, pages
+from device_agent.spool.chunk import Feed, Filler, Packed
+from device_agent.spool.files import Files
+from device_agent.spool.index import Entries, Free
+from device_agent.spool.log import Log, Owed, Segment
+from device_agent.spool.record import BORDER_SIZE, HEADER_SIZE, Kind, Record
+from device_agent.spool.scan import Entry
+from device_agent.wire.limits import MAX_DECODED, MAX_READINGS
+
+#: An envelope with less room than this part of its budget is full: another block would cost more than it fills.
+_FULL: Final = 1 / 20
+#: Readings of an envelope of which each becomes a message of its own: settling is per border, so they stay small.
+UNPACKED: Final = 1000
+#: Bytes that one write holds at most, about: bounds memory while it is made.
+WRITE: Final = 1024 * 1024
+
+
+class Full(Exception):  # noqa: N818  # "not now": there is no room, and somebody else must make some
+    """No new segment may be made; `str()` says why, for people."""
+
+
+@dataclass(slots=True)
+class Envelope:
+    """The open envelope."""
+
+    first: int
+    time: int
+    since: float  # monotonic time of its first reading
+    position: int
+    count: int = 0
+    size: int = 0
+    decoded: int = 0
+    stop: int = 0
+
+    def entry(self, stop: int) -> Entry:
+        """Return it closed."""
+        return Entry(self.first, self.count, self.time, self.size, self.position, stop, 0)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What one write adds."""
+
+    position: int
+    next: int
+    open: Envelope | None
+    parts: list[bytes] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    notices: int = 0
+    full: bool = False  # the segment is: roll before going on
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What the file system and the cap allow, asked before each new segment."""
+
+    share: Share
+    when_full: WhenFull
+    used: Callable[[], int]  # bytes of the stream's segments
+    free: Callable[[], int]  # bytes of the file system beyond `keep_free`
+
+
+class Appender:
+    """Writes one log."""
+
+    def __init__(
+        self, *, log: Log, files: Files, clock: Clock, room: Room, metrics: StreamMetrics, budget: int, pack: bool, machine: bytes
+    ) -> None:
+        self._log, self._files, self._clock, self._room, self._metrics = log, files, clock, room, metrics
+        self._budget, self._machine = budget, machine
+        self._readings = MAX_READINGS if pack else UNPACKED
+        self._filler = Filler()
+        self._fd = -1
+        self._segment: Segment | None = None
+        self._start = self._end = 0  # behind the segment's header; behind what is synced
+        self._sealed = False
+        self._limit = room.share.segment - CONTROL
+        self._control_only = False  # the segment is for notices: readings would use the last room that these have
+        self.next = 1
+        self.open: Envelope | None = None
+        self.jump: tuple[int, int] | None = None  # numbers used by dropped readings, not on disk yet
+
+    # Taking over an existing segment
+
+    def resume(self, segment: Segment, *, fd: int, end: int, start: int, following: int, envelope: Envelope | None) -> None:
+        """Go on in the last segment as opening found it."""
+        self._fd, self._segment, self._end, self._start, self.next, self.open = fd, segment, end, start, following, envelope
+
+    def begin(self, *, number: int, base: int) -> None:
+        """Make the first segment of a log. Raises OSError."""
+        self.next = base
+        self._create(number, control=False)
+
+    # Writing
+
+    def commit(self, feed: Feed, *, close: bool) -> None:
+        """Bring the feed's readings and what notices are owed to the disk; `close` ends the open envelope with them.
+
+        Whatever was synced before an error is marked in the feed and stays.
+
+        Raises:
+            Full: no room; the feed is rewound to its mark.
+            OSError: the disk fails, also for a new segment; likewise.
+        """
+        failed = False
+        while True:
+            if self._sealed:
+                self._roll(control=not feed.more)
+            draft = self._draft()
+            self._fill(draft, feed, close=close)
+            try:
+                self._flush(draft)
+            except OSError as error:
+                feed.rewind()
+                self._seal(error)
+                if failed:
+                    raise
+                failed = True
+                continue
+            readings, size = feed.mark()
+            self._metrics.committed += readings
+            self._metrics.committed_bytes += size
+            if draft.full:
+                self._roll(control=not feed.more)
+            elif not feed.more:
+                return
+
+    def _draft(self) -> _Draft:
+        return _Draft(self._end, self.next, replace(self.open) if self.open is not None else None)
+
+    def _fill(self, draft: _Draft, feed: Feed, *, close: bool) -> None:
+        self._control(draft)
+        while feed.more and not draft.full and draft.size < WRITE:
+            if draft.open is None and draft.position > self._start and self._limit - draft.position < self._wanted:
+                draft.full = True
+                return
+            block = self._block(draft, feed)
+            if block is not None:
+                self._data(draft, block)
+            elif draft.open is not None:
+                self._border(draft)
+            else:
+                draft.full = True
+        if close and not feed.more and draft.open is not None:
+            self._border(draft)
+
+    @property
+    def _wanted(self) -> int:
+        """Room that a new envelope asks of a segment, so that it can be filled."""
+        return min(self._budget + 8 * HEADER_SIZE, self._room.share.segment - CONTROL - self._start)
+
+    def _block(self, draft: _Draft, feed: Feed) -> Packed | None:
+        envelope = draft.open
+        segment = self._limit - draft.position - HEADER_SIZE
+        if envelope is None:
+            room = min(self._budget, segment)
+            return self._filler.block(feed, room=room, readings=self._readings, decoded=MAX_DECODED, largest=segment)
+        return self._filler.block(
+            feed,
+            room=min(self._budget - envelope.size, segment),
+            readings=self._readings - envelope.count,
+            decoded=MAX_DECODED - envelope.decoded,
+        )
+
+    def _data(self, draft: _Draft, block: Packed) -> None:
+        envelope = draft.open
+        if envelope is None:
+            envelope = draft.open = Envelope(draft.next, block.time, block.since, draft.position)
+        self._add(
+            draft,
+            Record(kind=Kind.DATA, first=draft.next, count=block.count, time=block.time, body=block.data, offset=envelope.count),
+        )
+        envelope.count += block.count
+        envelope.size += len(block.data)
+        envelope.decoded += block.decoded
+        envelope.stop = draft.position
+        draft.next += block.count
+        full = self._budget - envelope.size < self._budget * _FULL or MAX_DECODED - envelope.decoded < MAX_DECODED * _FULL
+        if full or envelope.count >= self._readings:
+            self._border(draft)
+
+    def _border(self, draft: _Draft) -> None:
+        envelope = draft.open
+        assert envelope is not None
+        body = record.border_body(draft.position - envelope.position, envelope.size)
+        self._add(draft, Record(kind=Kind.BORDER, first=envelope.first, count=envelope.count, time=envelope.time, body=body))
+        draft.entries.append(envelope.entry(draft.position))
+        draft.open = None
+
+    def _control(self, draft: _Draft) -> None:
+        """Add the jump and the notices that are owed, as many as there is room for."""
+        now = self._clock.now()
+        last = self._room.share.segment - 2 * BORDER_SIZE
+        if self.jump is not None:
+            first, count = self.jump
+            body = record.notice_body("dropped", "the spool was full")
+            if draft.position + HEADER_SIZE + len(body) + BORDER_SIZE > last:
+                draft.full = True
+                return
+            if draft.open is not None:
+                self._border(draft)
+            self._notice(draft, Record(kind=Kind.JUMP, first=first, count=count, time=now, body=body))
+            draft.next = first + count
+        for owed in self._log.owed():
+            body = record.notice_body(owed.reason, owed.detail)
+            if draft.position + HEADER_SIZE + len(body) > last:
+                draft.full = True
+                return
+            self._notice(draft, Record(kind=Kind.NOTICE, first=owed.first, count=owed.last - owed.first + 1, time=now, body=body))
+            draft.notices += 1
+
+    def _notice(self, draft: _Draft, notice: Record) -> None:
+        position = draft.position
+        self._add(draft, notice)
+        draft.entries.append(Entry(notice.first, notice.count, notice.time, 0, position, draft.position, 1))
+
+    def _add(self, draft: _Draft, one: Record) -> None:
+        assert self._segment is not None
+        draft.parts.append(one.encode(self._segment.number))
+        draft.position += one.size
+        draft.size += one.size
+
+    def _flush(self, draft: _Draft) -> None:
+        """One write, one fdatasync; then the draft is state."""
+        assert self._segment is not None
+        if draft.parts:
+            self._files.pwrite(self._fd, b"".join(draft.parts), self._end)
+            self._files.datasync(self._fd)
+            self._metrics.commits += 1
+            self._metrics.written_bytes += draft.size
+            self._segment.allocated = max(self._segment.allocated, pages(draft.position))
+        self._end, self.next, self.open = draft.position, draft.next, draft.open
+        if self.jump is not None and draft.next >= sum(self.jump):
+            self.jump = None
+        if draft.entries:
+            self._metrics.closed += sum(not entry.notice for entry in draft.entries)
+            self._log.visible(self._segment, draft.entries)
+        if draft.notices:
+            for owed in self._log.written(draft.notices):
+                self._count(owed)
+
+    def _count(self, owed: Owed) -> None:
+        if owed.reason == "damaged":
+            self._metrics.damaged += owed.last - owed.first + 1
+        elif owed.reason == "dropped":
+            self._metrics.dropped += owed.last - owed.first + 1
+
+    # Segments
+
+    def _seal(self, error: OSError) -> None:
+        """Never write to this segment again, and cut what may or may not be there."""
+        assert self._segment is not None
+        events.spool_sealed(self._segment.path, self._end, error)
+        self._sealed = True
+        with contextlib.suppress(OSError):  # the scan ignores what is behind the next segment's base, cut or not
+            self._files.truncate(self._fd, self._end)
+
+    def make_room(self) -> None:
+        """Try to get a new segment although nothing is to be written, to find out whether the stream can be opened again."""
+        if self._sealed or self._control_only or self._limit - self._end < self._wanted:
+            self._roll(control=False)
+
+    def _roll(self, *, control: bool) -> None:
+        """Close the segment and begin the next; `control`: for borders and notices, which may use the last part of the share.
+
+        Raises:
+            Full: the cap, or the file system, has no room.
+            OSError: the disk fails.
+        """
+        assert self._segment is not None
+        share, used = self._room.share, self._room.used()
+        if self._control_only and not control and not self._sealed and used + share.segment <= share.limit:
+            self._take_over()
+            return
+        reserve = share.segment if control or self._room.when_full is WhenFull.DROP_OLDEST else 2 * share.segment
+        if used + reserve > share.limit:
+            raise Full(f"the spool is full: stream {self._log.stream} has {used} of its {share.limit} bytes on disk")
+        if not control and self._room.free() < share.segment:
+            raise Full("the spool is full: the file system has no more room than spool.keep_free leaves to others")
+        old, fd, end = self._segment, self._fd, self._end
+        try:
+            self._create(old.number + 1, control=control)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise Full("the spool is full: no space left on the file system") from error
+            raise
+        self._retire(old, fd, end)
+
+    def _take_over(self) -> None:
+        """Let readings into a segment that was made for notices: there is room again."""
+        self._limit, self._control_only = self._room.share.segment - CONTROL, False
+
+    def _create(self, number: int, *, control: bool) -> None:
+        """Make a segment whose header and name are on the disk, and write there from now on."""
+        directory = self._log.directory
+        path = f"{directory}/{file_name(number, self.next)}"
+        head = Record(
+            kind=Kind.SEGMENT, first=self.next, count=0, time=self._clock.now(), body=record.segment_body(self._log.epoch, self._machine)
+        ).encode(number)
+        fd = self._files.open(path, create=True)
+        try:
+            self._files.truncate(fd, 0)
+            self._files.allocate(fd, self._room.share.segment)
+            self._files.pwrite(fd, head, 0)
+            self._files.datasync(fd)
+            self._files.sync_directory(directory)
+        except OSError:
+            self._files.close(fd)
+            with contextlib.suppress(OSError):  # an empty segment without a name that is synced: opening copes with it
+                self._files.unlink(path)
+            raise
+        segment = Segment(number, self.next, path, self._room.share.segment, Entries(), Free())
+        envelope, self.open = self.open, None
+        self._fd, self._segment, self._start, self._end, self._sealed = fd, segment, len(head), len(head), False
+        self._limit = self._start if control else self._room.share.segment - CONTROL
+        self._control_only = control
+        self._log.rolled(segment, envelope.entry(envelope.stop) if envelope is not None else None)
+
+    def _retire(self, old: Segment, fd: int, end: int) -> None:
+        """Give back what the closed segment did not use."""
+        try:
+            self._files.truncate(fd, end)
+            self._files.datasync(fd)
+            old.allocated = pages(end)
+        except OSError as error:
+            events.spool_not_cut(old.path, error)
+        finally:
+            self._files.close(fd)
+
+    @property
+    def following(self) -> int:
+        """Sequence number of the next reading."""
+        return self.next if self.jump is None else sum(self.jump)
+
+    def drop(self, count: int) -> None:
+        """Use up `count` numbers for readings that are dropped."""
+        first, before = self.jump or (self.next, 0)
+        self.jump = (first, before + count)
+        self._metrics.dropped += count
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            self._files.close(self._fd)
+            self._fd = -1
+
+
+def file_name(number: int, base: int) -> str:
+    """Name of a segment's file: number and first sequence number, so that opening need not look inside."""
+    return f"{number:012d}-{base:019d}.log"
+
+
+def parse_name(name: str) -> tuple[int, int] | None:
+    """Inverse of `file_name`; None for another file."""
+    stem, dot, suffix = name.partition(".")
+    number, dash, base = stem.partition("-")
+    if (dot, suffix, dash) != (".", "log", "-") or len(number) != 12 or len(base) != 19 or not (number + base).isdigit():
+        return None
+    return int(number), int(base)

@@ -1,0 +1,584 @@
+"""One log: the segments of one epoch of one stream, as its readers see them. The writing half is `appender`.
+
+Invariants
+1. `segments` are in order of number; the last one is being written; a segment ends where the next begins (`base`).
+2. An entry (envelope or notice) becomes visible only after its border, or the header of the next segment, has been synced.
+3. An entry is in exactly one of: its segment's `free`, `flights`, settled (an envelope: all its numbers in `settled`; a notice: in `told`).
+4. `settled` in memory may be ahead of the journal; the journal never says settled for numbers whose notice is not synced yet.
+5. A segment is given up for deletion only when all its numbers are settled, all its notices told, nothing of it is in flight, no notice is
+   still to be written, and it is not the last.
+6. `lock` is held for memory only, never during input or output.
+
+At most `_LOADED` indexes of closed segments are in memory, whatever the backlog; others are made again from the segment when needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from device_agent import events
+from device_agent.ports import Block, Border
+from device_agent.spool import record
+from device_agent.spool.files import Files
+from device_agent.spool.index import Entries, Free
+from device_agent.spool.journal import Journal, Snapshot, Told
+from device_agent.spool.record import Kind
+from device_agent.spool.scan import Damage, Entry, Scan, scan
+from device_agent.wire.ranges import Ranges
+
+_LOADED: Final = 3
+_PAGE: Final = 4096
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """One file."""
+
+    number: int
+    base: int
+    path: str
+    allocated: int
+    entries: Entries | None = None  # None: not in memory
+    free: Free | None = None  # None: not scanned yet
+    untold: int = 0  # notices in it that the cloud does not have yet; meaningful once scanned
+    flying: int = 0  # entries in flight
+    dead: bool = False  # may be deleted
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """An entry that somebody has taken."""
+
+    border: Border
+    segment: Segment
+    at: int  # number of the entry
+    position: int
+    stop: int  # position behind its last record
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A notice that has still to be written."""
+
+    first: int
+    last: int
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Shared:
+    """State under `lock`."""
+
+    segments: list[Segment] = field(default_factory=list)
+    settled: Ranges = field(default_factory=Ranges)
+    told: Told = field(default_factory=Told)
+    flights: dict[tuple[int, str], Flight] = field(default_factory=dict)
+    owed: list[Owed] = field(default_factory=list)
+    loaded: list[Segment] = field(default_factory=list)  # closed ones with entries in memory, least recently used first
+
+
+class Log:
+    """Readers' half. Safe from every thread."""
+
+    def __init__(
+        self,
+        *,
+        stream: str,
+        epoch: str,
+        directory: str,
+        files: Files,
+        journal: Journal,
+        changed: Callable[[], None],
+        ready: Callable[[], None],
+        spoiled: Callable[[str, str, int, Damage, bytes], None],
+    ) -> None:
+        """Make an empty log.
+
+        Args:
+            stream: name of the stream.
+            epoch: epoch of all its numbers.
+            directory: where its segments are.
+            files: the file system.
+            journal: loaded.
+            changed: called without the lock held when there is work for the writer (a notice, a dead segment).
+            ready: called without the lock held when something can be taken that could not be before.
+            spoiled: called with stream, epoch, segment number, damage and bytes when damage is found.
+        """
+        self.stream, self.epoch, self.directory = stream, epoch, directory
+        self.lock = threading.Lock()
+        self.state = Shared()
+        self._files, self.journal, self._changed, self._ready, self._spoiled = files, journal, changed, ready, spoiled
+
+    # Taking
+
+    def take(self, *, fresh: bool) -> Border | None:
+        """Take the oldest free entry, or the newest."""
+        while True:
+            with self.lock:
+                segment, at = self._find(fresh=fresh)
+                if segment is None:
+                    return None
+                flight = None
+                if at >= 0:
+                    assert segment.entries is not None
+                    entry = segment.entries[at]
+                    if (entry.first, "x") in self.state.flights and entry.notice:
+                        segment.untold -= 1  # its twin, left by a write that failed and was done again, is being told
+                        self._check(segment)
+                        continue
+                    flight = self._fly(segment, at, entry)
+            if flight is None:
+                self._load(segment)
+            elif not flight.border.reason:
+                return flight.border
+            else:
+                return self._with_reason(flight)
+
+    def _find(self, *, fresh: bool) -> tuple[Segment | None, int]:
+        """Return a segment and the number of an entry now taken out of its `free`; -1: the segment must be loaded first."""
+        segments = reversed(self.state.segments) if fresh else iter(self.state.segments)
+        for segment in segments:
+            if segment.dead:
+                continue
+            if segment.free is None or (segment.free and segment.entries is None):
+                return segment, -1
+            if segment.free:
+                return segment, segment.free.newest() if fresh else segment.free.oldest()
+        return None, -1
+
+    def _fly(self, segment: Segment, at: int, entry: Entry) -> Flight:
+        border = Border(
+            stream=self.stream, epoch=self.epoch, first=entry.first, last=entry.last, time=entry.time, size=entry.size,
+            reason="?" if entry.notice else "",
+        )  # fmt: skip
+        flight = Flight(border, segment, at, entry.position, entry.stop)
+        self.state.flights[entry.first, _key(border)] = flight
+        segment.flying += 1
+        return flight
+
+    def _with_reason(self, flight: Flight) -> Border:
+        """Read why from the notice's record."""
+        reason, detail = self._reason(flight.segment, flight.position)
+        border = flight.border
+        flight.border = Border(
+            stream=border.stream, epoch=border.epoch, first=border.first, last=border.last, time=border.time, size=0,
+            reason=reason, detail=detail,
+        )  # fmt: skip
+        return flight.border
+
+    def _reason(self, segment: Segment, position: int) -> tuple[str, str]:
+        body = None
+        with contextlib.suppress(OSError):  # which numbers a notice speaks for is known without it
+            data = self._read(segment, position, position + record.HEADER_SIZE + 1024)
+            header = record.header_at(data, 0)
+            body = record.body_at(data, 0, header) if header else None
+        return record.read_notice_body(body) if body else ("damaged", "the notice itself is damaged")
+
+    # Loading an index
+
+    def _load(self, segment: Segment) -> None:
+        with self.lock:
+            following = self._following(segment)
+        if following is None:
+            return
+        data = self._whole(segment)
+        found = scan(data, number=segment.number, base=segment.base, end=following.base)
+        with self.lock:
+            if segment.dead or segment not in self.state.segments:
+                return
+            first_time = segment.free is None
+            self._install(segment, found)
+            lost = [damage for damage in found.damage if first_time]
+            owed = self._lose(lost)
+            self._check(segment)
+        for damage in lost:
+            self._spoil(segment, damage, data)
+        if owed or segment.dead:
+            self._changed()
+
+    def _following(self, segment: Segment) -> Segment | None:
+        segments = self.state.segments
+        for at, one in enumerate(segments[:-1]):
+            if one is segment:
+                return segments[at + 1]
+        return None
+
+    def _install(self, segment: Segment, found: Scan) -> None:
+        state = self.state
+        segment.entries, segment.free, segment.untold = Entries(found.entries), Free(), 0
+        for at, entry in enumerate(segment.entries):
+            if entry.notice:
+                told = (entry.first, entry.last) in state.told
+                segment.untold += not told
+            else:
+                told = state.settled.covers(entry.first, entry.last)
+            if not told and (entry.first, "x" if entry.notice else "") not in state.flights:
+                segment.free.add(at)
+        self._keep(segment)
+
+    def _keep(self, segment: Segment) -> None:
+        """Count a closed segment's index as used just now, and forget the one that was not used for longest. Under `lock`."""
+        loaded = self.state.loaded
+        if segment in loaded:
+            loaded.remove(segment)
+        loaded.append(segment)
+        if len(loaded) > _LOADED:
+            loaded.pop(0).entries = None
+
+    def _lose(self, damage: list[Damage]) -> list[Owed]:
+        """Settle damaged numbers that are not settled yet, and owe a notice for them. Under `lock`."""
+        owed = []
+        for one in damage:
+            if one.last >= one.first:
+                for first, last in list(self.state.settled.missing(one.first, one.last)):
+                    owed.append(Owed(first, last, "damaged", one.why))
+        for notice in owed:
+            self.state.settled.add(notice.first, notice.last)
+        self.state.owed += owed
+        return owed
+
+    def resume(self, segments: list[Segment], found: Scan, data: bytes) -> None:
+        """Take over what opening found: the segments, of which the last was scanned."""
+        last = segments[-1]
+        with self.lock:
+            self.state.segments = segments
+            if segments[0].base > 1:
+                self._lose([Damage(1, segments[0].base - 1, 0, 0, "segment is missing")])
+            self._install(last, found)
+            self.state.loaded.remove(last)
+            owed = self._lose(found.damage)
+        for damage in found.damage:
+            self._spoil(last, damage, data)
+        if owed:
+            self._changed()
+
+    def _spoil(self, segment: Segment, damage: Damage, data: bytes) -> None:
+        if damage.length:
+            self._spoiled(self.stream, self.epoch, segment.number, damage, data[damage.position : damage.position + damage.length])
+
+    def _whole(self, segment: Segment) -> bytes:
+        """Return a segment's bytes; what cannot be read is zero."""
+        try:
+            return self._read(segment, 0, 0)
+        except OSError as error:
+            events.spool_unreadable(segment.path, error)
+            return self._by_page(segment)
+
+    def _by_page(self, segment: Segment) -> bytes:
+        parts = []
+        try:
+            fd = self._files.open(segment.path)
+        except OSError:
+            return b""
+        try:
+            for position in range(0, self._files.size(fd), _PAGE):
+                try:
+                    part = self._files.pread(fd, _PAGE, position)
+                except OSError:
+                    part = b""
+                parts.append(part.ljust(_PAGE, b"\0"))
+        finally:
+            self._files.close(fd)
+        return b"".join(parts)
+
+    def _read(self, segment: Segment, start: int, stop: int) -> bytes:
+        fd = self._files.open(segment.path)
+        try:
+            size = self._files.size(fd)
+            stop = min(stop, size) if stop else size
+            return self._files.pread(fd, max(0, stop - start), start)
+        finally:
+            self._files.close(fd)
+
+    # Reading
+
+    def read(self, border: Border) -> list[Block]:
+        """Return the blocks of a taken border; what is damaged is left out, settled, and owed a notice."""
+        if border.reason:
+            return []
+        with self.lock:
+            flight = self.state.flights.get((border.first, _key(border)))
+        if flight is None:
+            raise LookupError(f"{border.stream} {border.first}-{border.last} is read without being taken")
+        data = self._read(flight.segment, flight.position, flight.stop)
+        blocks, holes = _blocks(data, border, flight.segment.number)
+        if holes:
+            with self.lock:
+                owed = self._lose(holes)
+                self._landed(flight)
+            for hole in holes:
+                self._spoil(flight.segment, hole, data)
+            if owed or flight.segment.dead:
+                self._changed()
+        return blocks
+
+    # Settling
+
+    def delivered(self, border: Border, first: int, last: int) -> None:
+        """Note that the cloud has these numbers, or this notice."""
+        if border.reason:
+            self._told(border)
+            return
+        with self.lock:
+            self.state.settled.add(first, last)
+            flight = self.state.flights.get((border.first, ""))
+            if flight is not None:
+                self._landed(flight)
+        self.journal.settled(first, last)
+        if flight is not None and flight.segment.dead:
+            self._changed()
+
+    def _told(self, border: Border) -> None:
+        with self.lock:
+            flight = self.state.flights.pop((border.first, "x"), None)
+            if flight is None:
+                return
+            segment = flight.segment
+            self.state.told[border.first, border.last] = segment.number
+            segment.flying -= 1
+            segment.untold -= 1
+            self._check(segment)
+        self.journal.told(border.first, border.last, segment.number)
+        if segment.dead:
+            self._changed()
+
+    def set_apart(self, border: Border, first: int, last: int, detail: str) -> None:
+        """Settle numbers that are in quarantine now, and owe a notice for them."""
+        if border.reason:
+            self._told(border)
+            return
+        with self.lock:
+            self.state.settled.add(first, last)
+            self.state.owed.append(Owed(first, last, "quarantined", detail))
+            flight = self.state.flights.get((border.first, ""))
+            if flight is not None:
+                self._landed(flight)
+        self._changed()
+
+    def _landed(self, flight: Flight) -> None:
+        """Take an envelope out of flight if all its numbers are settled. Under `lock`."""
+        border = flight.border
+        key = (border.first, "")
+        if self.state.settled.covers(border.first, border.last) and key in self.state.flights:
+            del self.state.flights[key]
+            flight.segment.flying -= 1
+            self._check(flight.segment)
+
+    def give_back(self, border: Border) -> bool:
+        """Make a taken entry free again; False if it was settled meanwhile."""
+        with self.lock:
+            flight = self.state.flights.pop((border.first, _key(border)), None)
+            if flight is None:
+                return False
+            flight.segment.flying -= 1
+            segment = flight.segment
+            if segment.entries is None or segment.free is None or not _same(segment.entries[flight.at], border):
+                segment.free = None  # scanned again: the numbering of its entries may have changed
+            else:
+                segment.free.add(flight.at)
+            return True
+
+    def _check(self, segment: Segment) -> None:
+        """Give a segment up if nothing in it is wanted any more. Under `lock`."""
+        if segment.dead or segment.flying or segment.untold or segment.free is None or segment.free:
+            return
+        following = self._following(segment)
+        if following is None:
+            return
+        if following.base == segment.base or self.state.settled.covers(segment.base, following.base - 1):
+            segment.dead = True
+
+    # For the writer
+
+    def visible(self, segment: Segment, entries: list[Entry]) -> None:
+        """Make entries of the segment that is being written free to be taken: their borders are on the disk."""
+        with self.lock:
+            self._add(segment, entries)
+        self._ready()
+
+    def _add(self, segment: Segment, entries: list[Entry]) -> None:
+        assert segment.entries is not None
+        assert segment.free is not None
+        for entry in entries:
+            if entry.notice:
+                segment.untold += 1
+            elif self.state.settled.covers(entry.first, entry.last):
+                segment.entries.append(entry)
+                continue
+            segment.entries.append(entry)
+            segment.free.add(len(segment.entries) - 1)
+
+    def rolled(self, new: Segment, implied: Entry | None) -> None:
+        """A new segment's header is on the disk: the one before is closed, and with it the envelope that was open in it."""
+        with self.lock:
+            old = self.state.segments[-1] if self.state.segments else None
+            if old is not None and implied is not None:
+                self._add(old, [implied])
+            self.state.segments.append(new)
+            if old is not None:
+                self._keep(old)
+                self._check(old)
+        if implied is not None:
+            self._ready()
+        if old is not None and old.dead:
+            self._changed()
+
+    def owed(self) -> list[Owed]:
+        """Return the notices that have still to be written."""
+        with self.lock:
+            return list(self.state.owed)
+
+    def written(self, count: int) -> list[Owed]:
+        """The first `count` notices owed are on the disk: now the journal may say that their numbers are settled."""
+        with self.lock:
+            done, self.state.owed = self.state.owed[:count], self.state.owed[count:]
+        for owed in done:
+            self.journal.settled(owed.first, owed.last)
+        return done
+
+    def waiting(self) -> bool:
+        """Whether a closed envelope, or a segment nobody has looked into, waits to be taken."""
+        with self.lock:
+            return any(not one.dead and (one.free is None or bool(one.free)) for one in self.state.segments)
+
+    def dead(self) -> list[Segment]:
+        """Return the segments to delete; none while a notice is still to be written."""
+        with self.lock:
+            return [] if self.state.owed else [one for one in self.state.segments if one.dead]
+
+    def forget(self, segment: Segment) -> None:
+        """A segment has been deleted."""
+        with self.lock:
+            self.state.segments.remove(segment)
+            if segment in self.state.loaded:
+                self.state.loaded.remove(segment)
+            for key in [key for key, number in self.state.told.items() if number == segment.number]:
+                del self.state.told[key]
+
+    def finished(self) -> bool:
+        """Whether nothing in the whole log is wanted any more: only for the log of a former epoch."""
+        with self.lock:
+            state = self.state
+            last = state.segments[-1] if state.segments else None
+            return len(state.segments) <= 1 and not (
+                state.flights or state.owed or (last is not None and (last.free is None or last.free or last.untold))
+            )
+
+    def sacrifice(self) -> bool:
+        """Give up the oldest segment with envelopes that nobody has; False if there is none that would make room."""
+        for segment in self._victims():
+            if segment.free is None or segment.entries is None:
+                self._load(segment)
+            with self.lock:
+                notices = [entry for entry in segment.entries or () if entry.notice]
+            reasons = {(entry.first, entry.last): self._reason(segment, entry.position) for entry in notices}
+            with self.lock:
+                if self._give_up(segment, reasons):
+                    return True
+        return False
+
+    def _victims(self) -> list[Segment]:
+        with self.lock:
+            return [one for one in self.state.segments[:-1] if not one.dead and not one.flying]
+
+    def _give_up(self, segment: Segment, reasons: dict[tuple[int, int], tuple[str, str]]) -> bool:
+        state, following = self.state, self._following(segment)
+        if segment.dead or segment.flying or following is None or following.base == segment.base:
+            return False
+        missing = list(state.settled.missing(segment.base, following.base - 1))
+        if not missing:
+            return False
+        for first, last in missing:
+            state.settled.add(first, last)
+            state.owed.append(Owed(first, last, "dropped", "the oldest gave way: the spool was full"))
+        for (first, last), (reason, detail) in reasons.items():
+            if (first, last) not in state.told:
+                state.owed.append(Owed(first, last, reason, detail))
+        segment.free, segment.untold, segment.dead = Free(), 0, True
+        return True
+
+    def snapshot(self) -> Snapshot:
+        """Return what the journal should say: not yet the numbers whose notice is still to be written."""
+        with self.lock:
+            owed = Ranges((one.first, one.last) for one in self.state.owed)
+            settled = [part for first, last in self.state.settled for part in owed.missing(first, last)]
+            return settled, dict(self.state.told)
+
+    def status(self) -> dict[str, Any]:
+        """Return figures that cost no reading: `envelopes` counts only segments that were looked into; then `exact` is False."""
+        with self.lock:
+            state = self.state
+            first = state.segments[0].base if state.segments else 1
+            newest = state.segments[-1] if state.segments else None
+            stop = newest.entries[-1].last if newest is not None and newest.entries else (newest.base - 1 if newest else 0)
+            missing = list(state.settled.missing(first, stop)) if stop >= first else []
+            return {
+                "segments": len(state.segments),
+                "bytes": sum(one.allocated for one in state.segments),
+                "envelopes": sum(len(one.free) for one in state.segments if one.free is not None),
+                "exact": all(one.free is not None for one in state.segments),
+                "readings": sum(b - a + 1 for a, b in missing),
+                "flights": len(state.flights),
+                "oldest": self._oldest(),
+            }
+
+    def _oldest(self) -> int | None:
+        """Time of the oldest envelope that is free or in flight, as far as it is in memory. Under `lock`."""
+        times = [flight.border.time for flight in self.state.flights.values() if not flight.border.reason]
+        for segment in self.state.segments:
+            if segment.free and segment.entries is not None:
+                times.append(segment.entries[segment.free.first].time)
+                break
+        return min(times, default=None)
+
+    @property
+    def used(self) -> int:
+        """Bytes that the segments take."""
+        with self.lock:
+            return sum(one.allocated for one in self.state.segments)
+
+
+def _key(border: Border) -> str:
+    return "x" if border.reason else ""
+
+
+def _same(entry: Entry, border: Border) -> bool:
+    return entry.first == border.first and bool(entry.notice) == bool(border.reason)
+
+
+def _blocks(data: bytes, border: Border, number: int) -> tuple[list[Block], list[Damage]]:
+    """Return the sound blocks of an envelope in the bytes behind its first DATA record, and the holes between them."""
+    blocks = []
+    holes = []
+    expected, bad = border.first, 0
+    for position, header in _headers(data, number):
+        if header.kind != Kind.DATA or not expected <= header.first <= border.last:
+            if expected > border.last:
+                break
+            continue
+        body = record.body_at(data, position, header)
+        if body is None:
+            continue
+        if header.first > expected:
+            holes.append(Damage(expected, header.first - 1, bad, position - bad, "record does not match its checksum"))
+        blocks.append(Block(header.first, header.numbers, body))
+        expected, bad = header.first + header.numbers, position + header.size
+    if expected <= border.last:
+        holes.append(Damage(expected, border.last, bad, max(0, len(data) - bad), "record does not match its checksum"))
+    return blocks, holes
+
+
+def _headers(data: bytes, number: int) -> Iterator[tuple[int, record.Header]]:
+    position = 0
+    while 0 <= position < len(data):
+        header = record.header_at(data, position)
+        if header is None or header.segment != number:
+            position = record.find(data, position + 1, number)
+            continue
+        yield position, header
+        position += header.size

@@ -1,0 +1,181 @@
+"""Opening: from a directory, in whatever state a crash left it, to logs that can be read and written.
+
+Promises
+1. Every complete record is kept, whether or not its write was acknowledged; what is kept is synced before anybody sees it.
+2. The half-written end of the last segment is cut; a copy is set aside. Damage before it becomes a notice; the bytes are set aside.
+3. The envelope that was open is closed at once: what was written of it keeps one id and one content for ever.
+4. It never refuses to start for what is in the files, and it reads one segment a log, whatever the backlog: file names say the rest.
+
+Layout of the directory (`docs/spool.md`):
+
+    lock                                          flock; holds the pid of the agent that has it
+    streams/<stream>/<ordinal>-<epoch>/           one log; the highest ordinal is written
+        <segment>-<base>.log
+        delivered.journal
+    quarantine/                                   see `quarantine`
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from device_agent import events
+from device_agent.clock import Clock
+from device_agent.metrics import StreamMetrics
+from device_agent.spool.appender import Appender, Envelope, Full, Room, parse_name
+from device_agent.spool.budget import pages
+from device_agent.spool.chunk import Feed
+from device_agent.spool.files import Files
+from device_agent.spool.index import Entries, Free
+from device_agent.spool.journal import Journal
+from device_agent.spool.log import Log, Segment
+from device_agent.spool.scan import Damage, Scan, scan
+from device_agent.wire.limits import MAX_DECODED
+
+_EPOCH_DIRECTORY: Final = re.compile(r"([0-9]{6})-([0-9a-f]{16})", re.ASCII)
+UNKNOWN_MACHINE: Final = bytes(16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What every log of a stream needs."""
+
+    stream: str
+    files: Files
+    clock: Clock
+    room: Room
+    metrics: StreamMetrics
+    budget: int  # bytes of data blocks in an envelope
+    pack: bool
+    machine: bytes  # 16 bytes, all zero: unknown
+    random: Callable[[int], bytes]
+    changed: Callable[[], None]
+    ready: Callable[[], None]
+    spoiled: Callable[[str, str, int, Damage, bytes], None]
+
+
+@dataclass(slots=True, eq=False)
+class Epoch:
+    """One log with both halves."""
+
+    log: Log
+    appender: Appender
+    journal: Journal
+    machine: bytes = field(default=UNKNOWN_MACHINE)  # the one that began the last segment
+
+    def close(self) -> None:
+        """Close its files."""
+        self.appender.close()
+        self.journal.close()
+
+
+def open_epochs(directory: str, setting: Setting) -> list[Epoch]:
+    """Open all logs of a stream, oldest first; the last one is to be written. Raises OSError."""
+    files = setting.files
+    files.make_directory(directory)
+    found = []
+    for entry in files.list(directory):
+        match = _EPOCH_DIRECTORY.fullmatch(entry.name)
+        if match and entry.directory:
+            found.append((int(match[1]), match[2], f"{directory}/{entry.name}"))
+    found.sort()
+    epochs = [open_epoch(path, epoch, setting) for _, epoch, path in found]
+    why = ""
+    if not epochs:
+        why = "there is no log"
+    elif UNKNOWN_MACHINE not in {epochs[-1].machine, setting.machine} and epochs[-1].machine != setting.machine:
+        why = "the log was made on another board"
+    if why:
+        epoch = setting.random(8).hex()
+        path = f"{directory}/{(found[-1][0] if found else 0) + 1:06d}-{epoch}"
+        files.make_directory(path)
+        files.sync_directory(directory)
+        epochs.append(open_epoch(path, epoch, setting))
+        events.spool_new_epoch(setting.stream, epoch, why)
+    return epochs
+
+
+def open_epoch(directory: str, epoch: str, setting: Setting) -> Epoch:
+    """Open one log, or make its first segment. Raises OSError."""
+    journal = Journal(files=setting.files, directory=directory, epoch=epoch, limit=setting.room.share.journal, now=setting.clock.now)
+    settled, told = journal.load()
+    log = Log(
+        stream=setting.stream, epoch=epoch, directory=directory, files=setting.files, journal=journal,
+        changed=setting.changed, ready=setting.ready, spoiled=setting.spoiled,
+    )  # fmt: skip
+    log.state.settled, log.state.told = settled, told
+    appender = Appender(
+        log=log, files=setting.files, clock=setting.clock, room=setting.room, metrics=setting.metrics, budget=setting.budget,
+        pack=setting.pack, machine=setting.machine,
+    )  # fmt: skip
+    segments = []
+    for found in setting.files.list(directory):
+        name = parse_name(found.name)
+        if name:
+            segments.append(Segment(name[0], name[1], f"{directory}/{found.name}", max(found.allocated, pages(found.size))))
+    segments.sort(key=lambda one: one.number)
+    made = Epoch(log, appender, journal, setting.machine)
+    if segments:
+        _resume(made, segments, setting)
+    else:
+        appender.begin(number=1, base=1)
+    return made
+
+
+def _resume(made: Epoch, segments: list[Segment], setting: Setting) -> None:
+    """Take over the segments; read and mend the last one."""
+    last, files = segments[-1], setting.files
+    fd = files.open(last.path)
+    data = files.pread(fd, files.size(fd), 0)
+    found = scan(data, number=last.number, base=last.base)
+    if not found.valid:  # it was being made: its header had not reached the disk
+        _replace(made, segments, fd, data, setting)
+        return
+    _cut(made, last=last, fd=fd, data=data, found=found, setting=setting)
+    made.machine = found.machine or UNKNOWN_MACHINE
+    made.log.resume(segments, found, data)
+    start = found.header.size if found.header else 0
+    envelope = None
+    if found.open is not None:
+        one = found.open
+        # no further reading goes into it: what it decodes to is not known
+        envelope = Envelope(one.first, one.time, 0.0, one.position, one.count, one.size, MAX_DECODED, one.stop)
+    made.appender.resume(last, fd=fd, end=found.valid, start=start, following=found.next, envelope=envelope)
+    try:
+        made.appender.commit(Feed([], made.appender.next), close=True)
+    except (Full, OSError) as error:
+        events.spool_blocked(setting.stream, f"closing the last envelope: {error}")
+
+
+def _cut(made: Epoch, *, last: Segment, fd: int, data: bytes, found: Scan, setting: Setting) -> None:
+    """Cut what follows the last sound record, and bring what is kept to the disk: it may have been in the kernel's cache only."""
+    files = setting.files
+    torn = data[found.valid :].rstrip(b"\0")
+    if torn:
+        setting.metrics.torn_bytes += len(torn)
+        events.spool_torn(last.path, len(torn))
+        setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, found.valid, len(torn), "half-written"), torn)
+        files.truncate(fd, found.valid)
+    files.datasync(fd)
+    size = setting.room.share.segment
+    if (torn or len(data) < size) and made.log.used + size <= setting.room.share.limit:
+        files.allocate(fd, size)
+        files.datasync(fd)
+        last.allocated = max(last.allocated, size)
+
+
+def _replace(made: Epoch, segments: list[Segment], fd: int, data: bytes, setting: Setting) -> None:
+    """Go on in a new segment after one in which nothing is sound."""
+    last = segments[-1]
+    torn = data.rstrip(b"\0")
+    if torn:
+        setting.metrics.torn_bytes += len(torn)
+        events.spool_torn(last.path, len(torn))
+        setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, 0, len(torn), "half-written"), torn)
+    setting.files.close(fd)
+    last.entries, last.free = Entries(), Free()
+    made.log.resume(segments, Scan(next=last.base), b"")
+    made.appender.begin(number=last.number + 1, base=last.base)
