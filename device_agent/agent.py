@@ -29,7 +29,7 @@ from device_agent.config import Config
 from device_agent.errors import DeviceAgentError
 from device_agent.intake import Intake
 from device_agent.metrics import InputMetrics, Metrics, StreamMetrics
-from device_agent.spool import Spool
+from device_agent.spool.spool import Spool
 from device_agent.status import StatusServer
 from device_agent.systemd import Notifier
 from device_agent.uplink import Uplink
@@ -85,8 +85,8 @@ class Agent:
 
     def dead(self) -> str:
         """Return the name of a part whose threads died; empty if all live."""
-        parts = {"intake": self._intake, "spool": self._spool, "uplink": self._uplink}
-        return next((name for name, part in parts.items() if not part.alive), "")
+        parts = {"intake": self._intake.alive, "spool": self._spool.alive, "uplink": self._uplink.alive}
+        return next((name for name, alive in parts.items() if not alive), "")
 
     def status(self) -> dict[str, Any]:
         """Return the document that `device-agent status` shows."""

@@ -75,6 +75,11 @@ class Uplink:
         """Return how each stream stands: see `Scheduler.status`."""
         return self._scheduler.status()
 
+    @property
+    def alive(self) -> bool:
+        """Whether every sender's thread runs; False after `start` and before `stop` means a bug."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def _end(self) -> None:
         self._ending.set()
         self._flushed.set()

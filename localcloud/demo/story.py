@@ -114,7 +114,7 @@ def _line(board: Board) -> str:
 
 def _uplink(document: dict[str, Any]) -> str:
     """Say in a few words how sending goes."""
-    states = {stream["state"] for stream in document["uplink"]["streams"].values()}
+    states = {stream["state"] for stream in document["uplink"].values()}
     return "ok" if states <= {"ok"} else ", ".join(sorted(states - {"ok"}))
 
 
