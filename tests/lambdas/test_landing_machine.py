@@ -1,7 +1,7 @@
 """Random invocations against a slow twin: any batch, any order, twins, crashes, refusals, lost and late answers, leases over, step by step.
 
-The twin is the list of all envelopes: at the end each of their readings is in the lake, once, with its payload. All along, no envelope is in
-two objects or in half of one, and a message that succeeded is where it should be. The same machine must catch broken protocols.
+The twin is the list of all envelopes: at the end each of their readings is in the lake, once, with its payload. All along, no envelope
+is in two objects or in half of one, and a message that succeeded is where it should be. The same machine must catch broken protocols.
 """
 
 from __future__ import annotations

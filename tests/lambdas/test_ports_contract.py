@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -160,8 +159,8 @@ def test_positions_and_values_of_a_device_are_apart(states: States) -> None:
 
 
 @pytest.fixture
-def table(cloud: Any) -> Iterator[LedgerTable]:
-    yield LedgerTable(cloud.dynamodb, cloud.ledger, call())
+def table(cloud: Any) -> LedgerTable:
+    return LedgerTable(cloud.dynamodb, cloud.ledger, call())
 
 
 def test_a_claim_is_stored_with_its_time_to_live(table: LedgerTable, cloud: Any) -> None:
