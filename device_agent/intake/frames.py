@@ -14,7 +14,7 @@ from typing import Final
 
 import zmq
 
-from device_agent.intake.rcvmore import More, more_of
+from device_agent.intake.rcvmore import more_of
 from device_agent.router import Received, size_of
 from device_agent.wire.block import Payload
 from device_agent.wire.limits import KIB, MAX_FRAMES, MAX_READING, MIB
@@ -40,7 +40,7 @@ class FrameReader:
         """Read from `socket`; with `authenticated` also learn each reading's CURVE key, which costs about a microsecond more."""
         self._socket = socket
         self._recv = socket.recv
-        self._more: More = more_of(socket)
+        self._more = more_of(socket)
         self._authenticated = authenticated
         self._limit = _CHUNK[0]
 
@@ -72,7 +72,7 @@ class FrameReader:
         try:
             for _ in repeat(None, self._limit):
                 append(recv(_NOBLOCK))
-                if more[0]:
+                if more():
                     chunk[-1] = self.rest(chunk[-1])  # type: ignore[arg-type]  # the frame that was just appended
                     single = False
         except zmq.Again:
@@ -101,7 +101,7 @@ class FrameReader:
             if size <= KEEP_BYTES and len(frames) < KEEP_FRAMES:
                 frames.append(frame)
                 size += len(frame)
-            if not more[0]:
+            if not more():
                 return frames
 
     def message(self) -> tuple[list[bytes], str | None]:
@@ -112,7 +112,7 @@ class FrameReader:
         """
         if not self._authenticated:
             first = self._recv(_NOBLOCK)
-            return (self.rest(first) if self._more[0] else [first]), None
+            return (self.rest(first) if self._more() else [first]), None
         frame = self._socket.recv(_NOBLOCK, copy=_FRAME)
         return (self.rest(frame.bytes) if frame.more else [frame.bytes]), client_of(frame)
 
