@@ -25,7 +25,7 @@ __all__ = ["DeployError", "LocalCloud", "Outputs", "StartError"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use (PEP 562): the server's own process needs `glue_types` alone, half a second sooner."""
+    """Import on first use (PEP 562): the server's own process needs `mends` alone, half a second sooner."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -42,8 +42,19 @@ class LocalCloud:
         self.outputs = outputs
 
     @classmethod
-    def start(cls, *, stage: str = "dev", sse: str = "sqs", progress: Progress = _silent, root: Path = ROOT) -> LocalCloud:
+    def start(
+        cls,
+        *,
+        stage: str = "dev",
+        sse: str = "sqs",
+        enforce: bool = False,
+        progress: Progress = _silent,
+        root: Path = ROOT,
+    ) -> LocalCloud:
         """Start MiniStack and deploy the checkout at `root` into it: some 5 s, or 15 s when the code is new.
+
+        With `enforce` it speaks TLS only (by `certificate`), checks signatures, and holds every caller to its IAM policies: the
+        functions to their roles', assumed roles to theirs. The key `test` of `client` stays the account's root.
 
         Raises:
             StartError: MiniStack does not come up.
@@ -51,9 +62,10 @@ class LocalCloud:
         """
         progress("local cloud: starting MiniStack")
         with contextlib.ExitStack() as undo:
-            server = MiniStack.start()
+            server = MiniStack.start(enforce=enforce)
             undo.callback(server.stop)
-            outputs = deploy(Deployment(root=root, stage=stage, sse=sse), endpoint_url=server.url, progress=progress)
+            deployment = Deployment(root=root, stage=stage, sse=sse)
+            outputs = deploy(deployment, endpoint_url=server.url, progress=progress, certificate=server.certificate)
             network = Network(upstream_port=server.port)
             undo.pop_all()
         progress(f"local cloud: ready at {server.url}")
@@ -67,7 +79,13 @@ class LocalCloud:
     @property
     def device_endpoint_url(self) -> str:
         """For devices: through the network that `unreachable` cuts."""
-        return f"http://127.0.0.1:{self.network.port}"
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://127.0.0.1:{self.network.port}"
+
+    @property
+    def certificate(self) -> Path | None:
+        """What a client must trust (`AWS_CA_BUNDLE`, boto3's `verify`) when the cloud enforces TLS."""
+        return self._server.certificate
 
     @property
     def pid(self) -> int:
@@ -75,12 +93,22 @@ class LocalCloud:
         return self._server.pid
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client with fake credentials, one a service, closed by `stop`."""
+        """Return a boto3 client of the account's root, one a service, closed by `stop`."""
         if service not in self._clients:
-            session: Any = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106 - MiniStack takes any
-            config = Config(s3={"addressing_style": "path"}, max_pool_connections=32)
-            self._clients[service] = session.client(service, endpoint_url=self.endpoint_url, config=config)
+            self._clients[service] = self.client_as(service, access_key="test", secret_key="test")  # noqa: S106 - MiniStack's own
         return self._clients[service]
+
+    def client_as(self, service: str, *, access_key: str, secret_key: str, token: str | None = None) -> Any:
+        """Return a boto3 client with given credentials; the caller closes it."""
+        session: Any = boto3.Session(
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            aws_session_token=token,
+            region_name=REGION,
+        )
+        config = Config(s3={"addressing_style": "path"}, max_pool_connections=32)
+        verify = str(self.certificate) if self.certificate else None
+        return session.client(service, endpoint_url=self.endpoint_url, config=config, verify=verify)
 
     @contextlib.contextmanager
     def unreachable(self) -> Iterator[None]:

@@ -109,13 +109,13 @@ class Deployment:
         return digest.hexdigest()[:16]
 
 
-def deploy(deployment: Deployment, *, endpoint_url: str, progress: Progress) -> Outputs:
-    """Deploy the ingestion stack into the cloud at `endpoint_url` and return its outputs.
+def deploy(deployment: Deployment, *, endpoint_url: str, progress: Progress, certificate: Path | None = None) -> Outputs:
+    """Deploy the ingestion stack into the cloud at `endpoint_url` (whose `certificate` is trusted) and return its outputs.
 
     Raises:
         DeployError: one of the commands failed.
     """
-    cdk = _Cdk(root=deployment.root, endpoint_url=endpoint_url)
+    cdk = _Cdk(root=deployment.root, endpoint_url=endpoint_url, certificate=certificate)
     with tempfile.TemporaryDirectory(prefix="device-agent-cdk-") as scratch:
         bootstrap = _Background(lambda: cdk.run("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=Path(scratch)))
         try:
@@ -182,6 +182,7 @@ class _Cdk:
 
     root: Path
     endpoint_url: str
+    certificate: Path | None
 
     def run(self, command: str, *arguments: str, folder: Path) -> None:
         """Run one command in `folder`; its output is shown only if it fails."""
@@ -213,8 +214,10 @@ class _Cdk:
 
     def _environment(self) -> dict[str, str]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))}
+        trust = {"AWS_CA_BUNDLE": str(self.certificate)} if self.certificate else {}
         return {
             **inherited,
+            **trust,
             **fake_credentials(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # node is there
             "AWS_ENDPOINT_URL": self.endpoint_url,

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -48,22 +49,23 @@ def fake_credentials() -> dict[str, str]:
 class MiniStack:
     """One running server. Owned by the thread that starts it; `stop` may be called from any."""
 
-    def __init__(self, *, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+    def __init__(self, *, process: subprocess.Popen[bytes], port: int, folder: Path, certificate: Path | None) -> None:
         self._process = process
         self._folder = folder
         self.port = port
+        self.certificate = certificate
         # `localhost`, because the CDK makes virtual-host bucket names of an address, and MiniStack knows this name.
-        self.url = f"http://localhost:{port}"
+        self.url = f"{'https' if certificate else 'http'}://localhost:{port}"
 
     @classmethod
-    def start(cls, *, deadline: float = START_DEADLINE) -> MiniStack:
-        """Start one and wait until it answers.
+    def start(cls, *, enforce: bool = False, deadline: float = START_DEADLINE) -> MiniStack:
+        """Start one and wait until it answers; with `enforce` by TLS only, checking signatures and IAM policies.
 
         Raises:
             StartError: it ended, or was not ready within `deadline` seconds.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            server = cls._spawn()
+            server = cls._spawn(enforce=enforce)
             try:
                 server._wait_ready(deadline)
             except BaseException as error:
@@ -97,11 +99,19 @@ class MiniStack:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @classmethod
-    def _spawn(cls) -> MiniStack:
+    def _spawn(cls, *, enforce: bool) -> MiniStack:
         folder = Path(tempfile.mkdtemp(prefix="device-agent-localcloud-"))
         port = _free_port()
         for name in ("tmp", "state", "s3"):
             (folder / name).mkdir()
+        environment = _environment(folder=folder, port=port)
+        certificate: Path | None = None
+        if enforce:
+            from localcloud.certificate import make  # noqa: PLC0415 - its library takes a while and few runs need it
+
+            certificate, key = make(folder)
+            environment |= {"AUTH": "true", "USE_SSL": "1"}
+            environment |= {"MINISTACK_SSL_CERT": str(certificate), "MINISTACK_SSL_KEY": str(key)}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own script
                 # -P: this folder stays off the import path, where its ministack.py would hide the real one.
@@ -110,17 +120,17 @@ class MiniStack:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env=_environment(folder=folder, port=port),
+                env=environment,
                 start_new_session=True,
             )
-        return cls(process=process, port=port, folder=folder)
+        return cls(process=process, port=port, folder=folder, certificate=certificate)
 
     def _wait_ready(self, deadline: float) -> None:
         until = time.monotonic() + deadline
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 raise StartError(f"MiniStack ended with status {self._process.returncode}:\n{self.log()}")
-            if _ready(self.port):
+            if _ready(self.port, certificate=self.certificate):
                 return
             time.sleep(0.05)
         raise StartError(f"MiniStack was not ready within {deadline:.0f} s:\n{self.log()}")
@@ -151,8 +161,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+def _ready(port: int, *, certificate: Path | None) -> bool:
+    connection: http.client.HTTPConnection
+    if certificate:
+        context = ssl.create_default_context(cafile=str(certificate))
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/_ministack/ready")
         return connection.getresponse().status == http.client.OK

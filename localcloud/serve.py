@@ -14,7 +14,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 
@@ -26,32 +25,21 @@ def _follow_starter(folder: Path) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _poll_often() -> None:
-    """Let the event source mappings look at their queues every 0.2 s; MiniStack alone does every 1 to 5 s when idle."""
-    from ministack.core.concurrency import esm_wake  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    while True:
-        time.sleep(0.2)
-        esm_wake.set()
-
-
 def main() -> None:
     """Serve until standard input ends."""
     if os.getpgrp() != os.getpid():
         sys.exit("localcloud.serve must lead a process group of its own; it is started by localcloud.ministack")
     threading.Thread(target=_follow_starter, args=(Path(sys.argv[1]),), name="follow-starter", daemon=True).start()
     sys.argv = ["ministack"]
-    # These take half a second, so they come after the watch stands.
-    from ministack.app import main as ministack_main  # type: ignore[import-untyped]  # noqa: PLC0415
-    from ministack.services import athena  # type: ignore[import-untyped]  # noqa: PLC0415
-
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout, not one that happens to be installed
-    from localcloud.glue_types import mend  # noqa: PLC0415
+    # These take half a second, so they come after the watch stands.
+    from ministack.app import main as serve  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    from localcloud import mends  # noqa: PLC0415
 
     del sys.path[0]
-    mend(athena)
-    threading.Thread(target=_poll_often, name="poll-often", daemon=True).start()
-    ministack_main()
+    mends.apply()
+    serve()
 
 
 if __name__ == "__main__":
