@@ -86,8 +86,8 @@ class Feed:
                 size = _bytes(run.payloads[offset : offset + count])
             runs.append(run if count == len(run) else _cut(run, offset, offset + count))
             taken, total = taken + count, total + size
-            if total >= raw:
-                break
+            if total >= raw or offset + count < len(run):
+                break  # never past a run of which a part is left
             at, start = at + 1, 0
         return Piece(runs, taken, total, since)
 
