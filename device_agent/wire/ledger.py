@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import Final
+from typing import Final, NamedTuple
 
 from device_agent.wire import names
 from device_agent.wire.errors import EnvelopeError
@@ -49,9 +49,17 @@ _DIGITS: Final = 20
 _LAKE_KEY: Final = re.compile(r"readings/stream=([a-z0-9_-]+)/dt=(\d{4}-\d\d-\d\d)/([0-9a-f]{32})\.json\.gz", re.ASCII)
 
 
-def books_pk(device: str, stream: str, epoch: str) -> str:
-    """Partition of everything that is known of one epoch."""
-    return f"{device}|{stream}|{epoch}"
+class Line(NamedTuple):
+    """One epoch of one stream of one device: within it, sequence numbers say everything about order."""
+
+    device: str
+    stream: str
+    epoch: str
+
+    @property
+    def pk(self) -> str:
+        """Partition of everything that is known of it."""
+        return f"{self.device}|{self.stream}|{self.epoch}"
 
 
 def claim_sk(first: int) -> str:

@@ -13,7 +13,7 @@ to its stream's draft as soon as its claim is known to be mine. At the end each 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -22,10 +22,11 @@ from math import ceil
 from device_agent.wire import ledger as keys
 from device_agent.wire.envelope import Envelope, Notice
 from device_agent.wire.errors import EnvelopeError
+from device_agent.wire.ledger import Line
 from lambdas.landing import protocol, rows
 from lambdas.landing.draft import Draft
 from lambdas.landing.messages import Arrival, Aside, Message
-from lambdas.landing.ports import Claim, Known, Lake, Ledger, Line, NotNow, Unknown
+from lambdas.landing.ports import Claim, Known, Lake, Ledger, NotNow, Unknown
 from lambdas.landing.protocol import Outcome, Result
 
 #: Beyond the function's deadline, for answers still on their way. Only saves work.
@@ -113,6 +114,7 @@ class _Invocation:
         self._known: dict[Line, Future[Known]] = {}
         self._newest: dict[tuple[str, str], Future[Known]] = {}  # of each device and stream: the last one of `_known`
         self._entries: dict[tuple[Line, str, str], _Entry] = {}
+        self._claims: dict[tuple[Line, str], Future[Result]] = {}
         self._pending: dict[Future[Result], _Entry] = {}
         self._waiting = 0  # bytes of lines in `_pending`
         self._messages: list[Message] = []
@@ -157,8 +159,10 @@ class _Invocation:
         if line not in self._known:
             before = self._newest.get((line.device, line.stream))
             self._known[line] = self._newest[line.device, line.stream] = self._landing.pool.submit(self._look_up, line, before)
-        # The pool is first in, first out, so whoever waits for a look-up waits for a thread that is at it.
-        self._pending[self._landing.pool.submit(self._decide, entry, arrival.message.arrived)] = entry
+        # The pool is first in, first out, so whoever waits for a future in it waits for a thread that is at it.
+        rival = self._claims.get((line, content.id))
+        future = self._claims[line, content.id] = self._landing.pool.submit(self._decide, entry, arrival.message.arrived, rival)
+        self._pending[future] = entry
         self._waiting += len(entry.lines)
 
     def _entry(self, content: Envelope | Notice, line: Line, digest: str, index: int, arrived: int) -> _Entry:
@@ -182,7 +186,9 @@ class _Invocation:
         known = self._landing.ledger.known(line)
         return known if known.ordinal is not None else Known(self._landing.ledger.register(line), known.folded)
 
-    def _decide(self, entry: _Entry, arrived: int) -> Result:
+    def _decide(self, entry: _Entry, arrived: int, rival: Future[Result] | None) -> Result:
+        if rival is not None:
+            wait([rival])  # of two contents for one id in a batch, the first one's claim comes first
         try:
             known = self._known[entry.line].result()
             entry.ordinal = known.ordinal or 0

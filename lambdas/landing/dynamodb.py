@@ -8,8 +8,9 @@ from botocore.exceptions import ClientError
 
 from device_agent.wire import ledger as keys
 from device_agent.wire.envelope import Notice
+from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
-from lambdas.landing.ports import Claim, Known, Line, Unknown
+from lambdas.landing.ports import Claim, Known, Unknown
 from lambdas.landing.retry import Retrying
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class LedgerTable:
         """PutItem if absent or the same. Kept for ever: there are few, and they explain gaps that stay."""
         digest = notice.digest()
         item: Item = {
-            "pk": {"S": keys.books_pk(notice.device, notice.stream, notice.epoch)},
+            "pk": {"S": Line(notice.device, notice.stream, notice.epoch).pk},
             "sk": {"S": keys.notice_sk(notice.first, notice.last)},
             "reason": {"S": notice.reason},
             "detail": {"S": notice.detail[:1000]},

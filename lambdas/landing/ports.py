@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from device_agent.wire import ledger, names
 from device_agent.wire.envelope import Notice
+from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
 
 
@@ -27,19 +28,6 @@ class Commit(Enum):
 
     DATA = "data"
     VOID = "void"
-
-
-class Line(NamedTuple):
-    """One epoch of one stream of one device: within it, sequence numbers say everything about order."""
-
-    device: str
-    stream: str
-    epoch: str
-
-    @property
-    def pk(self) -> str:
-        """Its partition of the ledger."""
-        return ledger.books_pk(self.device, self.stream, self.epoch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

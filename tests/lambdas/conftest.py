@@ -17,7 +17,7 @@ EVENTS = Path(__file__).parent / "events"
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Clients and names of one empty cloud."""
+    """Clients and names of one empty aws."""
 
     dynamodb: Any
     s3: Any
@@ -58,7 +58,7 @@ def make_cloud(dynamodb: Any, s3: Any, sqs: Any, *, suffix: str = "") -> Cloud:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",

@@ -14,10 +14,10 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from device_agent.wire.envelope import Notice
-from device_agent.wire.ledger import VOID
+from device_agent.wire.ledger import VOID, Line
 from device_agent.wire.ranges import Ranges
 from lambdas.landing.messages import Message
-from lambdas.landing.ports import Claim, Commit, Known, Line, NotNow, Unknown
+from lambdas.landing.ports import Claim, Commit, Known, NotNow, Unknown
 from lambdas.latest import Latest, Place, Position, Standing, standing
 
 Answer = TypeVar("Answer")

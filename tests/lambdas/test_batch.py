@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
 from lambdas.landing import batch, rows
 from lambdas.landing.batch import Landing, Report, Verdict
 from lambdas.landing.messages import Arrival, Message, decoded
-from lambdas.landing.ports import Claim, Commit, Line
+from lambdas.landing.ports import Claim, Commit
 from tests.lambdas.fakes import FakeAside, FakeLake, FakeLedger, Fate, Gate, InlinePool
 from tests.lambdas.samples import E1, E2, body, message, notice
 

@@ -23,14 +23,14 @@ class Context:
 
 
 @pytest.fixture
-def deployed(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    values = {"LAKE_BUCKET": cloud.lake, "LEDGER_TABLE": cloud.ledger, "STATE_TABLE": cloud.state, "QUEUE_URL": "unused"}
+def deployed(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    values = {"LAKE_BUCKET": aws.lake, "LEDGER_TABLE": aws.ledger, "STATE_TABLE": aws.state, "QUEUE_URL": "unused"}
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DLQ_URL", cloud.dead_letters)
+    monkeypatch.setenv("DLQ_URL", aws.dead_letters)
     for cached in (archive._landing, state._parts):
         cached.cache_clear()
-    yield cloud
+    yield aws
     for cached in (archive._landing, state._parts):
         if cached.cache_info().currsize:
             parts = cached()
@@ -43,8 +43,8 @@ def failures(answer: dict[str, Any]) -> list[str]:
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
-def lake_rows(cloud: Any) -> dict[str, list[dict[str, Any]]]:
-    return {key: [json.loads(line) for line in gzip.decompress(body).splitlines()] for key, body in cloud.objects().items()}
+def lake_rows(aws: Any) -> dict[str, list[dict[str, Any]]]:
+    return {key: [json.loads(line) for line in gzip.decompress(body).splitlines()] for key, body in aws.objects().items()}
 
 
 def test_archive_lands_what_it_can_and_names_the_rest(deployed: Any, event: Callable[[str], dict[str, Any]]) -> None:
@@ -153,8 +153,8 @@ def test_a_missing_variable_is_named() -> None:
         runtime.Settings.from_environment({"LAKE_BUCKET": "lake", "DLQ_URL": "url"})
 
 
-def states(cloud: Any) -> dict[tuple[str, str], tuple[int, int, str | None]]:
+def states(aws: Any) -> dict[tuple[str, str], tuple[int, int, str | None]]:
     return {
         (item["pk"]["S"], item["sk"]["S"]): (int(item["ordinal"]["N"]), int(item["seq"]["N"]), item.get("data", {}).get("S"))
-        for item in cloud.items(cloud.state)
+        for item in aws.items(aws.state)
     }

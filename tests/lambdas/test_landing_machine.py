@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from device_agent.wire.envelope import Envelope, Notice
+from device_agent.wire.ledger import Line
 from lambdas.landing import protocol
 from lambdas.landing.batch import Landing, Report, Verdict
 from lambdas.landing.draft import Draft
 from lambdas.landing.messages import Message, decoded
-from lambdas.landing.ports import Claim, Commit, Line
+from lambdas.landing.ports import Claim, Commit
 from lambdas.landing.protocol import Outcome, Result
 from tests.lambdas.fakes import FakeAside, FakeLake, FakeLedger, Fate, InlinePool, LakeMemory, LedgerMemory, Network
 from tests.lambdas.samples import E2, body, message, notice

@@ -17,7 +17,7 @@ EPOCH = "00112233aabbccdd"
 
 
 def test_golden_keys() -> None:
-    assert ledger.books_pk("board-7", "telemetry", EPOCH) == "board-7|telemetry|00112233aabbccdd"
+    assert ledger.Line("board-7", "telemetry", EPOCH).pk == "board-7|telemetry|00112233aabbccdd"
     assert ledger.claim_sk(1) == "c|00000000000000000001"
     assert ledger.claim_sk(MAX_SEQ) == "c|09223372036854775807"
     assert ledger.notice_sk(5, 17) == "x|00000000000000000005|00000000000000000017"

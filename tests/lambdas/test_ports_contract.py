@@ -8,9 +8,10 @@ import pytest
 
 from device_agent.wire import envelope, ledger
 from device_agent.wire.envelope import Notice
+from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
 from lambdas.landing.dynamodb import LedgerTable
-from lambdas.landing.ports import Claim, Commit, Known, Lake, Ledger, Line
+from lambdas.landing.ports import Claim, Commit, Known, Lake, Ledger
 from lambdas.landing.retry import Retrying
 from lambdas.landing.s3 import LakeBucket
 from lambdas.latest import Latest, Place, Position, Standing, States
@@ -34,24 +35,24 @@ def claim(*, first: int = 1, last: int = 5, digest: str = "d", key: str = KEY, l
 def books(request: pytest.FixtureRequest) -> Ledger:
     if request.param == "fake":
         return FakeLedger()
-    cloud = request.getfixturevalue("cloud")
-    return LedgerTable(cloud.dynamodb, cloud.ledger, call())
+    aws = request.getfixturevalue("aws")
+    return LedgerTable(aws.dynamodb, aws.ledger, call())
 
 
 @pytest.fixture(params=["fake", "moto"])
 def lake(request: pytest.FixtureRequest) -> Lake:
     if request.param == "fake":
         return FakeLake()
-    cloud = request.getfixturevalue("cloud")
-    return LakeBucket(cloud.s3, cloud.lake, call())
+    aws = request.getfixturevalue("aws")
+    return LakeBucket(aws.s3, aws.lake, call())
 
 
 @pytest.fixture(params=["fake", "moto"])
 def states(request: pytest.FixtureRequest) -> States:
     if request.param == "fake":
         return FakeStates()
-    cloud = request.getfixturevalue("cloud")
-    return StateTable(cloud.dynamodb, cloud.state, call())
+    aws = request.getfixturevalue("aws")
+    return StateTable(aws.dynamodb, aws.state, call())
 
 
 def test_the_first_claim_stands_and_the_second_is_told_of_it(books: Ledger) -> None:
@@ -159,13 +160,13 @@ def test_positions_and_values_of_a_device_are_apart(states: States) -> None:
 
 
 @pytest.fixture
-def table(cloud: Any) -> LedgerTable:
-    return LedgerTable(cloud.dynamodb, cloud.ledger, call())
+def table(aws: Any) -> LedgerTable:
+    return LedgerTable(aws.dynamodb, aws.ledger, call())
 
 
-def test_a_claim_is_stored_with_its_time_to_live(table: LedgerTable, cloud: Any) -> None:
+def test_a_claim_is_stored_with_its_time_to_live(table: LedgerTable, aws: Any) -> None:
     table.claim(claim(first=7, last=9))
-    assert cloud.items(cloud.ledger) == [
+    assert aws.items(aws.ledger) == [
         {
             "pk": {"S": f"board-7|s|{E1}"},
             "sk": {"S": "c|00000000000000000007"},
@@ -180,18 +181,18 @@ def test_a_claim_is_stored_with_its_time_to_live(table: LedgerTable, cloud: Any)
     ]
 
 
-def test_folded_ranges_are_read_from_all_their_parts(table: LedgerTable, cloud: Any) -> None:
+def test_folded_ranges_are_read_from_all_their_parts(table: LedgerTable, aws: Any) -> None:
     table.register(LINE)
     for number, ranges in enumerate((Ranges([(1, 5), (9, 9)]), Ranges([(6, 8), (20, 30)]))):
         item = {"pk": {"S": LINE.pk}, "sk": {"S": ledger.folded_sk(number)}, "ranges": {"S": ledger.write_ranges(ranges)}}
-        cloud.dynamodb.put_item(TableName=cloud.ledger, Item=item)
+        aws.dynamodb.put_item(TableName=aws.ledger, Item=item)
     table.claim(claim())
     assert table.known(LINE) == Known(1, Ranges([(1, 9), (20, 30)]))
 
 
-def test_void_objects_say_so_and_are_empty_gzip_files(cloud: Any) -> None:
-    LakeBucket(cloud.s3, cloud.lake, call()).create(KEY, ledger.VOID, Commit.VOID)
-    answer = cloud.s3.get_object(Bucket=cloud.lake, Key=KEY)
+def test_void_objects_say_so_and_are_empty_gzip_files(aws: Any) -> None:
+    LakeBucket(aws.s3, aws.lake, call()).create(KEY, ledger.VOID, Commit.VOID)
+    answer = aws.s3.get_object(Bucket=aws.lake, Key=KEY)
     assert answer["Metadata"] == {"commit": "void"}
     assert answer["Body"].read() == ledger.VOID
 
@@ -209,9 +210,9 @@ def test_void_objects_say_so_and_are_empty_gzip_files(cloud: Any) -> None:
         ([b"\xff" * 200_000, b"\xff" * 200_000], {"too_large": {"N": "400000"}}),
     ],
 )
-def test_values_are_stored_as_in_the_lake_or_by_their_size(cloud: Any, payload: Any, attribute: dict[str, Any]) -> None:
-    StateTable(cloud.dynamodb, cloud.state, call()).put(latest(3, 8, payload))
-    assert cloud.items(cloud.state) == [
+def test_values_are_stored_as_in_the_lake_or_by_their_size(aws: Any, payload: Any, attribute: dict[str, Any]) -> None:
+    StateTable(aws.dynamodb, aws.state, call()).put(latest(3, 8, payload))
+    assert aws.items(aws.state) == [
         {
             "pk": {"S": "board-7"},
             "sk": {"S": "topic|s|t"},
