@@ -228,7 +228,7 @@ class Receiver:
         if self._authenticator is not None:
             self._authenticator.close()
         if self._context is not None:
-            self._context.term()
+            self._context.destroy()  # closes what an error left open, and waits for the last answers
         with self._wake_lock:
             if self._wake >= 0:
                 os.close(self._wake)
