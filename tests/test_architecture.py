@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-#: Lowest first. A file may import from lower ranks and from its own package; files of one rank may import each other only if it is listed so.
+#: Lowest first. A file may import from lower ranks and from its own package.
 RANKS: list[set[str]] = [
     {"device_agent"},
     {"device_agent.wire"},
