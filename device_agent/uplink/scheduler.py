@@ -134,11 +134,12 @@ class Scheduler:
                 soonest = min(soonest, lane.not_before - now)
             elif self._free(queue, lane):
                 ready.append(lane)
-        job = self._fill(queue, ready, now)
+        job = self._fill(queue, list(ready), now)
         if job is not None:
             return job
-        for lane in ready:  # nothing to try with: linger may close envelopes again, and the next one will tell
-            self._report(lane.stream.name, sendable=True)
+        for lane in ready:
+            if now >= lane.not_before:  # nothing to try with: linger may close envelopes again, and the next one will tell
+                self._lane_recovered(lane)
         return Wait(soonest)
 
     @staticmethod

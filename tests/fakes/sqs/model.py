@@ -102,11 +102,17 @@ class Sqs:
             if _ILLEGAL.search(body):
                 raise SqsError("InvalidMessageContents", "Invalid characters found. Valid unicode characters are #x9 | #xA | ...")
             if size(entry) > queue.limit:
-                raise SqsError("InvalidParameterValue", f"One or more parameters are invalid. Reason: Message must be shorter than {queue.limit} bytes.")
+                raise SqsError(
+                    "InvalidParameterValue",
+                    f"One or more parameters are invalid. Reason: Message must be shorter than {queue.limit} bytes.",
+                )
             group, ident = entry.get("MessageGroupId"), entry.get("MessageDeduplicationId")
             for value in (group, ident):
                 if value is not None and not _GROUP.fullmatch(str(value)):
-                    raise SqsError("InvalidParameterValue", "MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length.")
+                    raise SqsError(
+                        "InvalidParameterValue",
+                        "MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length.",
+                    )
             if not queue.fifo and ident is not None:
                 raise SqsError("InvalidParameterValue", "The request include parameter that is not valid for this queue type")
             if queue.fifo and (group is None or ident is None):
@@ -137,7 +143,9 @@ class Sqs:
         if not entries:
             raise SqsError("EmptyBatchRequest", "There should be at least one SendMessageBatchRequestEntry in the request.")
         if len(entries) > ENTRIES:
-            raise SqsError("TooManyEntriesInBatchRequest", f"Maximum number of entries per request are {ENTRIES}. You have sent {len(entries)}.")
+            raise SqsError(
+                "TooManyEntriesInBatchRequest", f"Maximum number of entries per request are {ENTRIES}. You have sent {len(entries)}."
+            )
         ids = [str(entry.get("Id")) for entry in entries]
         if not all(_ID.fullmatch(ident) for ident in ids):
             raise SqsError("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores.")
@@ -157,7 +165,9 @@ class Sqs:
                 if message["_visible"] > now or message["_group"] in blocked:
                     continue
                 message["_visible"] = now + queue.visibility
-                given.append({key: value for key, value in message.items() if not key.startswith("_")} | {"ReceiptHandle": message["MessageId"]})
+                given.append(
+                    {key: value for key, value in message.items() if not key.startswith("_")} | {"ReceiptHandle": message["MessageId"]}
+                )
                 if len(given) == most:
                     break
             return given

@@ -29,7 +29,9 @@ def check(
     stamp = headers["X-Amz-Date"]
     moment = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
     if abs(moment - now) > SKEW:
-        raise SqsError("RequestTimeTooSkewed", f"The difference between the request time and the current time is too large: {stamp}", status=403)
+        raise SqsError(
+            "RequestTimeTooSkewed", f"The difference between the request time and the current time is too large: {stamp}", status=403
+        )
     if token is not None and headers.get("X-Amz-Security-Token") != token:
         raise SqsError("ExpiredToken", "The security token included in the request is expired", status=403)
     names = signed.split(";")
@@ -41,4 +43,6 @@ def check(
     for part in (day, region, "sqs", "aws4_request", text):
         secret = hmac.new(secret, part.encode(), hashlib.sha256).digest()
     if not hmac.compare_digest(secret.hex(), signature):
-        raise SqsError("SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.", status=403)
+        raise SqsError(
+            "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.", status=403
+        )
