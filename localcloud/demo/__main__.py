@@ -22,7 +22,7 @@ from localcloud.deploy import DeployError
 from localcloud.ministack import StartError
 
 _SQL = """\
-SELECT stream, topic, count(*) AS readings, min(received) AS first_received, max(received) AS last_received
+SELECT stream, topic, count(*) AS readings, substr(min(received), 12, 8) AS first, substr(max(received), 12, 8) AS last
 FROM readings
 WHERE stream IN ('telemetry', 'events')
 GROUP BY stream, topic
@@ -77,16 +77,16 @@ def _show(result: story.Result) -> None:
     programs = Table(title="What the programs sent", title_justify="left", caption_justify="left")
     for column in ("program", "stream"):
         programs.add_column(column)
-    for column in ("sent", "acknowledged", "in the lake", "doubled", "missing", "unacknowledged, lost"):
+    for column in ("sent", "acked", "in the lake", "doubled", "missing", "lost*"):
         programs.add_column(column, justify="right")
     for row in result.balances:
         numbers = (row.sent, row.acknowledged, row.received, row.doubled, row.missing, row.unacknowledged)
         programs.add_row(row.program, row.stream, *("-" if number is None else f"{number:,}" for number in numbers))
-    programs.caption = "PUSH and PUB have no acknowledgement: what the killed agent had not yet on disk is lost, as documented."
+    programs.caption = "* PUSH and PUB are never acknowledged: what the killed agent had not yet on disk is gone."
     _console.print(programs)
     streams = Table(title="The books", title_justify="left")
     streams.add_column("stream")
-    for column in ("committed to disk", "in the lake", "missing", "applied to the state up to"):
+    for column in ("on disk", "in the lake", "missing", "applied to state up to"):
         streams.add_column(column, justify="right")
     for name, last in result.committed.items():
         applied = f"{result.applied:,}" if name == "events" else "-"
