@@ -52,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
     """Collect the values, render, check, write."""
     from device_agent import configfile  # noqa: PLC0415  # not for --help
     from device_agent.cli import sample  # noqa: PLC0415
+    from device_agent.cli.outputs import read_outputs  # noqa: PLC0415
 
     to_stdout = str(args.output) == "-"
     if not to_stdout and args.output.exists() and not args.force:
         raise ConfigError(f"{args.output}: exists already; choose another --output, or overwrite it with --force")
-    found = _outputs(args.outputs) if args.outputs else {}
+    found = read_outputs(args.outputs, needed={"TelemetryQueueUrl", "EventsQueueUrl"}) if args.outputs else {}
     values, examples = _values(args, found, ask=sys.stdin.isatty() and not to_stdout)
     text = sample.render(values)
     configfile.loads(text, "the options", environ={})
@@ -134,20 +135,3 @@ def _ask(question: str, proposal: str, *, ask: bool) -> str:
         return input(f"{question} [{proposal}]: ").strip() or proposal
     except EOFError:
         return proposal
-
-
-def _outputs(path: Path) -> dict[str, str]:
-    """Return the outputs of the stack that has the queues, of a file `{"<stack>": {"<output>": "<value>"}}`."""
-    import json  # noqa: PLC0415  # not for --help
-
-    try:
-        stacks = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read as outputs of `cdk deploy --outputs-file`: {error}") from None
-    if isinstance(stacks, dict):
-        for outputs in stacks.values():
-            if isinstance(outputs, dict) and {"TelemetryQueueUrl", "EventsQueueUrl"} <= set(outputs):
-                return {name: str(value) for name, value in outputs.items()}
-    raise ConfigError(
-        f"{path}: no stack in it has the outputs TelemetryQueueUrl and EventsQueueUrl; was `cdk deploy --outputs-file` complete?"
-    )

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         print(reply.decode("utf-8", "backslashreplace"), flush=True)
         refused += _is_refusal(reply)
     if not source.pattern.acknowledges:
-        print(f"{next(counter)} readings handed over; a {source.pattern.value} input acknowledges nothing", file=sys.stderr)
+        print(f"handed over: {next(counter)}; a {source.pattern.value} input acknowledges nothing", file=sys.stderr)
     return 1 if refused else 0
 
 
