@@ -1,4 +1,4 @@
-"""Whatever fails, whenever, in whatever order answers come: everything arrives, each FIFO group in order, no id ever stands for two contents."""
+"""Whatever fails, in whatever order answers come: everything arrives, FIFO groups in order, and no id ever stands for two contents."""
 
 from __future__ import annotations
 

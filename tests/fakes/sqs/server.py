@@ -16,7 +16,7 @@ import threading
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tests.fakes.sqs import signature
 from tests.fakes.sqs.faults import Fault
@@ -59,7 +59,7 @@ class FakeSqs:
         self.endpoint = f"{'https' if tls else 'http'}://localhost:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
-    def __enter__(self) -> FakeSqs:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -160,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
                     method="POST", path=self.path, headers=self.headers, body=body, now=fake.now(), keys=fake.keys, token=fake.token
                 )  # fmt: skip
             if fault is not None and fault.kind == "error":
-                raise SqsError(fault.code, fault.message, status=fault.status, sender_fault=fault.sender_fault)
+                raise SqsError(fault.code, fault.message, status=fault.status, sender_fault=fault.sender_fault)  # noqa: TRY301  # one way to answer errors
             if fault is not None and fault.kind in {"html", "garbage"}:
                 return self._answer(200 if fault.kind == "garbage" else 511, b"<html><body>Please log in</body></html>", "text/html")
             result = _Operations(fake, fault).run(operation, parameters, queue)
