@@ -61,6 +61,7 @@ def audit(clients: Clients, *, ledger: str, lake: str, device: str | None = None
 
     Raises:
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: AWS refuses, or cannot be reached.
+        DeviceAgentError: with `deep`, an object of the lake cannot be read.
     """
     auditor = _Auditor(clients, ledger, lake, device, stream)
     facts = auditor.facts()
@@ -162,6 +163,10 @@ class _Auditor:
                 row = json.loads(text)
                 if self._device in {None, row["device"]}:
                     seqs.setdefault(Line(row["device"], stream, row["epoch"]), []).append(row["seq"])
+        except (EOFError, zlib.error, ValueError, LookupError) as error:
+            raise DeviceAgentError(
+                f"audit: s3://{self._lake}/{key} is no whole object of readings: {error}; look at it, and restore it"
+            ) from None
         finally:
             body.close()
         for line, numbers in seqs.items():
@@ -192,7 +197,7 @@ class _Gunzip(io.RawIOBase):
         while not piece and not self._decompressor.eof:
             packed = self._decompressor.unconsumed_tail or self._body.read(2**16)
             if not packed:
-                raise EOFError("an object of the lake is cut short")
+                raise EOFError("it is cut short")
             piece = self._decompressor.decompress(packed, len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)

@@ -1,0 +1,230 @@
+"""Audit over ledger and lake as landing leaves them, whole and spoilt on purpose."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import pytest
+
+from device_agent.errors import ConfigError, DeviceAgentError
+from device_agent.operate import audit as command
+from device_agent.operate.audit import Clients, audit
+from device_agent.operate.books import Books
+from device_agent.wire import ledger
+from device_agent.wire.ranges import Ranges
+from lambdas.landing.batch import Landing, Verdict
+from lambdas.landing.dynamodb import LedgerTable
+from lambdas.landing.messages import decoded
+from lambdas.landing.ports import Claim, Commit
+from lambdas.landing.retry import Retrying
+from lambdas.landing.s3 import LakeBucket
+from tests.lambdas.fakes import FakeAside
+from tests.lambdas.samples import E1, E2, body, message, notice
+
+LINE = ledger.Line("board-7", "telemetry", E1)
+KEY = ledger.lake_key("telemetry", "2026-01-31", "f" * 32)
+
+
+@pytest.fixture
+def land(aws: Any) -> Callable[..., None]:
+    call = Retrying(sleep=lambda _: None, random=lambda: 0.0)
+
+    def land(*texts: str) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            landing = Landing(
+                ledger=LedgerTable(aws.dynamodb, aws.ledger, call),
+                lake=LakeBucket(aws.s3, aws.lake, call),
+                aside=FakeAside(),
+                pool=pool,
+                now=time.time,
+                new_run=lambda: f"{time.time_ns():032x}",
+            )
+            report = landing.land(decoded(map(message, texts)), deadline=time.time() + 60)
+            assert {settled.verdict for settled in report.settled} <= {Verdict.LANDED, Verdict.DUPLICATE}
+
+    return land
+
+
+def read(aws: Any, **options: Any) -> Books:
+    return audit(Clients(aws.dynamodb, aws.s3), ledger=aws.ledger, lake=aws.lake, **options)
+
+
+def lines(books: Books) -> dict[tuple[str, str, int], Any]:
+    return {(one.line.device, one.line.stream, one.ordinal): one.received for one in books.lines}
+
+
+def claim(aws: Any, first: int, last: int, key: str = KEY) -> None:
+    table = LedgerTable(aws.dynamodb, aws.ledger, Retrying(sleep=lambda _: None, random=lambda: 0.0))
+    table.register(LINE)
+    assert table.claim(Claim(line=LINE, first=first, last=last, digest="d", key=key, lease=1, expires=2)) is None
+
+
+def test_nothing_received_is_no_books(aws: Any) -> None:
+    assert read(aws, deep=True).lines == ()
+    assert read(aws).balanced
+
+
+def test_what_was_landed_is_received(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a", b"b"]), body(3, [b"c"]), body(1, [b"x"], device="board-8"), body(1, [b"y"], stream="events"))
+    land(body(1, [b"z"], epoch=E2), body(3, [b"c"]))
+    found = read(aws, deep=True)
+    assert lines(found) == {
+        ("board-7", "events", 1): ((1, 1),),
+        ("board-7", "telemetry", 1): ((1, 3),),
+        ("board-7", "telemetry", 2): ((1, 1),),
+        ("board-8", "telemetry", 1): ((1, 1),),
+    }
+    assert found.balanced
+    assert found.lake is not None
+    assert found.lake.rows == 6
+
+
+def test_one_device_or_stream_is_read_alone(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]), body(1, [b"x"], device="board-77"), body(1, [b"y"], stream="events"))
+    assert set(lines(read(aws, device="board-7", deep=True))) == {("board-7", "events", 1), ("board-7", "telemetry", 1)}
+    assert set(lines(read(aws, stream="events", deep=True))) == {("board-7", "events", 1)}
+    assert read(aws, device="board-7", stream="events", deep=True).balanced
+    assert lines(read(aws, device="board-9")) == {}
+
+
+def test_a_gap_is_missing_until_it_fills(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]), body(5, [b"e"]))
+    [one] = read(aws).lines
+    assert one.missing == ((2, 4),)
+    assert not read(aws).balanced
+    land(body(2, [b"b", b"c", b"d"]))
+    assert read(aws, deep=True).balanced
+
+
+def test_notices_explain_gaps_unless_the_readings_came_after_all(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]), notice(2, 4), notice(5, 6, reason="damaged"), notice(7, 7, reason="quarantined"), body(8, [b"h"]))
+    [one] = read(aws).lines
+    assert (one.dropped, one.damaged, one.quarantined, one.missing) == (((2, 4),), ((5, 6),), ((7, 7),), ())
+    land(body(7, [b"g"]))
+    [one] = read(aws).lines
+    assert (one.received, one.quarantined) == (((1, 1), (7, 8)), ())
+
+
+def test_a_claim_without_its_object_or_with_a_void_one_is_pending(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]))
+    claim(aws, 2, 3)
+    claim(aws, 4, 4, key=ledger.lake_key("telemetry", "2026-02-01", "e" * 32))
+    LakeBucket(aws.s3, aws.lake, Retrying(sleep=lambda _: None, random=lambda: 0.0)).create(KEY, ledger.VOID, Commit.VOID)
+    found = read(aws, deep=True)
+    assert [one.pending for one in found.lines] == [((2, 4),)]
+    assert found.balanced, "pending is not missing"
+
+
+def test_folded_ranges_are_received(aws: Any, land: Callable[..., None]) -> None:
+    land(body(9, [b"i"]))
+    item = {"pk": {"S": LINE.pk}, "sk": {"S": ledger.folded_sk(0)}, "ranges": {"S": ledger.write_ranges(Ranges([(1, 8)]))}}
+    aws.dynamodb.put_item(TableName=aws.ledger, Item=item)
+    [one] = read(aws).lines
+    assert one.received == ((1, 9),)
+
+
+def put(aws: Any, *seqs: int, key: str = KEY) -> None:
+    rows = "".join(json.dumps({"seq": seq, "device": "board-7", "epoch": E1, "data": "x" * 50}) + "\n" for seq in seqs)
+    aws.s3.put_object(Bucket=aws.lake, Key=key, Body=gzip.compress(rows.encode()))
+
+
+def test_deep_finds_what_is_in_the_lake_twice_not_at_all_or_unasked(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a", b"b", b"c"]))
+    claim(aws, 4, 6)
+    put(aws, 3, 4, 5, 9)
+    assert not [one.missing for one in read(aws).lines if one.missing], "the ledger alone sees nothing wrong"
+    found = read(aws, deep=True)
+    assert found.lake is not None
+    assert (found.lake.doubled, found.lake.lost, found.lake.unclaimed) == ({LINE: ((3, 3),)}, {LINE: ((6, 6),)}, {LINE: ((9, 9),)})
+    assert not found.balanced
+
+
+def test_deep_is_not_alarmed_by_what_lands_meanwhile(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]))
+    late = iter([lambda: land(body(2, [b"b"]), body(1, [b"x"], device="new"))])
+
+    class Busy:
+        """Something lands between the reading of the ledger and that of the lake."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(aws.s3, name)
+
+        def get_paginator(self, name: str) -> Any:
+            real_pages = aws.s3.get_paginator(name).paginate
+
+            class Pages:
+                def paginate(self, **arguments: Any) -> Any:
+                    if arguments["Prefix"] == ledger.READINGS:
+                        next(late, lambda: None)()
+                    return real_pages(**arguments)
+
+            return Pages()
+
+    found = audit(Clients(aws.dynamodb, Busy()), ledger=aws.ledger, lake=aws.lake, deep=True)  # type: ignore[arg-type]
+    assert found.lake is not None
+    assert found.lake.rows == 3
+    assert found.balanced
+
+
+def test_an_object_that_is_cut_short_is_an_error_and_not_fewer_rows(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]))
+    put(aws, *range(2, 100))
+    whole = aws.s3.get_object(Bucket=aws.lake, Key=KEY)["Body"].read()
+    aws.s3.put_object(Bucket=aws.lake, Key=KEY, Body=whole[:-12])
+    with pytest.raises(DeviceAgentError, match=f"{KEY} is no whole object of readings: it is cut short"):
+        read(aws, deep=True)
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    return parser.parse_args(words)
+
+
+def test_the_command_prints_a_table_and_exits_0_if_nothing_is_missing(
+    aws: Any, land: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    land(body(1, [b"a"]))
+    assert command.run(arguments("--ledger", aws.ledger, "--lake", aws.lake, "--deep")) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["the lake holds 1 rows", "the books balance"]
+    land(body(5, [b"a"]))
+    assert command.run(arguments("--ledger", aws.ledger, "--lake", aws.lake, "--json")) == 1
+    assert json.loads(capsys.readouterr().out)["lines"][0]["missing"] == [[2, 4]]
+
+
+def test_the_command_finds_the_names_in_the_outputs_of_a_stack(
+    aws: Any, land: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    class CloudFormation:
+        stacks: ClassVar = {"whole": {"LedgerTable": aws.ledger, "LakeBucket": aws.lake}, "other": {"Nothing": "x"}}
+
+        def describe_stacks(self, *, StackName: str) -> Any:  # noqa: N803  # boto3's spelling
+            outputs = [{"OutputKey": key, "OutputValue": value} for key, value in self.stacks[StackName].items()]
+            return {"Stacks": [{"Outputs": outputs}]}
+
+    real = boto3.Session.client
+    fake = lambda self, name, **options: CloudFormation() if name == "cloudformation" else real(self, name, **options)  # noqa: E731
+    monkeypatch.setattr(boto3.Session, "client", fake)
+    land(body(1, [b"a"]))
+    assert command.run(arguments("--stack", "whole")) == 0
+    assert "the books balance" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="stack other has no output 'LedgerTable'"):
+        command.run(arguments("--stack", "other"))
+
+
+def test_the_command_says_what_it_needs() -> None:
+    with pytest.raises(ConfigError, match="--stack NAME, or both --ledger TABLE and --lake BUCKET"):
+        command.run(arguments("--ledger", "table"))
+
+
+def test_the_command_says_which_table_is_not_there(aws: Any) -> None:
+    with pytest.raises(DeviceAgentError, match="ResourceNotFoundException"):
+        command.run(arguments("--ledger", "nowhere", "--lake", aws.lake))
