@@ -35,8 +35,7 @@ RUNTIME = lambda_.Runtime.PYTHON_3_14
 
 METRICS_NAMESPACE = "DeviceAgent"
 
-LEDGER_ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query")
-STATE_ACTIONS = (*LEDGER_ACTIONS, "dynamodb:BatchGetItem")
+TABLE_ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,7 @@ class ConsumerFunction(Construct):
     def use_state(self, table: dynamodb.Table) -> None:
         """Hand over the state table: its name and the right to read and write items."""
         self.function.add_environment("STATE_TABLE", table.table_name)
-        self._allow(STATE_ACTIONS, table.table_arn)
+        self._allow(TABLE_ACTIONS, table.table_arn)
 
     def _map(self, *, channel: Channel, consumer: Consumer) -> lambda_.EventSourceMapping:
         return lambda_.EventSourceMapping(
@@ -163,14 +162,14 @@ class ConsumerFunction(Construct):
 
     def _allow_queues(self, channel: Channel) -> None:
         self._allow(
-            ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"),
+            ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
             channel.queue.queue_arn,
         )
         self._allow(("sqs:SendMessage",), channel.dead_letters.queue_arn)
         self.policy.add_statements(*self._encryption.statements(service="sqs", actions=tuple(dict.fromkeys((*RECEIVE, *SEND)))))
 
     def _allow_landing(self, *, lake: Lake, ledger: dynamodb.Table) -> None:
-        self._allow(LEDGER_ACTIONS, ledger.table_arn)
+        self._allow(TABLE_ACTIONS, ledger.table_arn)
         self._allow(("s3:PutObject", "s3:GetObject"), lake.bucket.arn_for_objects(f"{READINGS}*"))
         # Without it HEAD answers 403 for a key that does not exist, and landing could not tell absent from forbidden.
         self._allow(("s3:ListBucket",), lake.bucket.bucket_arn)
