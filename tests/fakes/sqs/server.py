@@ -55,7 +55,8 @@ class FakeSqs:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.fake = self
         if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            # the handshake happens in the connection's own thread, at its first read
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.endpoint = f"{'https' if tls else 'http'}://localhost:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
