@@ -29,9 +29,10 @@ from device_agent.spool.budget import CONTROL, Share, pages
 from device_agent.spool.chunk import Feed, Filler, Packed
 from device_agent.spool.files import Files
 from device_agent.spool.index import Entries, Free
-from device_agent.spool.log import Log, Owed, Segment
+from device_agent.spool.log import Log, Owed
 from device_agent.spool.record import BORDER_SIZE, HEADER_SIZE, Kind, Record
 from device_agent.spool.scan import Entry
+from device_agent.spool.segment import Segment, file_name
 from device_agent.wire.limits import MAX_DECODED, MAX_READINGS
 
 #: An envelope with less room than this part of its budget is full: another block would cost more than it fills.
@@ -167,8 +168,10 @@ class Appender:
                 self._data(draft, block)
             elif draft.open is not None:
                 self._border(draft)
-            else:
+            elif draft.position > self._start or self._control_only:
                 draft.full = True
+            else:
+                self._refuse(draft, feed)
         if close and not feed.more and draft.open is not None:
             self._border(draft)
 
@@ -206,6 +209,14 @@ class Appender:
         full = self._budget - envelope.size < self._budget * _FULL or MAX_DECODED - envelope.decoded < MAX_DECODED * _FULL
         if full or envelope.count >= self._readings:
             self._border(draft)
+
+    def _refuse(self, draft: _Draft, feed: Feed) -> None:
+        """Count off a reading that fits no segment; `Sink.max_reading` keeps such readings out, this keeps the log going."""
+        feed.advance(1)
+        body = record.notice_body("dropped", "larger than the log takes")
+        self._notice(draft, Record(kind=Kind.JUMP, first=draft.next, count=1, time=self._clock.now(), body=body))
+        draft.next += 1
+        self._metrics.dropped += 1
 
     def _border(self, draft: _Draft) -> None:
         envelope = draft.open
@@ -274,6 +285,10 @@ class Appender:
             self._metrics.dropped += owed.last - owed.first + 1
 
     # Segments
+
+    def distrust(self, error: OSError) -> None:
+        """Do not write to the segment that opening found: the disk failed there."""
+        self._seal(error)
 
     def _seal(self, error: OSError) -> None:
         """Never write to this segment again, and cut what may or may not be there."""
@@ -371,17 +386,3 @@ class Appender:
         if self._fd >= 0:
             self._files.close(self._fd)
             self._fd = -1
-
-
-def file_name(number: int, base: int) -> str:
-    """Name of a segment's file: number and first sequence number, so that opening need not look inside."""
-    return f"{number:012d}-{base:019d}.log"
-
-
-def parse_name(name: str) -> tuple[int, int] | None:
-    """Inverse of `file_name`; None for another file."""
-    stem, dot, suffix = name.partition(".")
-    number, dash, base = stem.partition("-")
-    if (dot, suffix, dash) != (".", "log", "-") or len(number) != 12 or len(base) != 19 or not (number + base).isdigit():
-        return None
-    return int(number), int(base)

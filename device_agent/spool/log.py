@@ -14,39 +14,22 @@ At most `_LOADED` indexes of closed segments are in memory, whatever the backlog
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
-from device_agent import events
 from device_agent.ports import Block, Border
-from device_agent.spool import record
+from device_agent.spool import segment as segments
 from device_agent.spool.files import Files
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.journal import Journal, Snapshot, Told
-from device_agent.spool.record import Kind
 from device_agent.spool.scan import Damage, Entry, Scan, scan
+from device_agent.spool.segment import Segment
 from device_agent.wire.ranges import Ranges
 
 _LOADED: Final = 3
-_PAGE: Final = 4096
-
-
-@dataclass(slots=True, eq=False)
-class Segment:
-    """One file."""
-
-    number: int
-    base: int
-    path: str
-    allocated: int
-    entries: Entries | None = None  # None: not in memory
-    free: Free | None = None  # None: not scanned yet
-    untold: int = 0  # notices in it that the cloud does not have yet; meaningful once scanned
-    flying: int = 0  # entries in flight
-    dead: bool = False  # may be deleted
 
 
 @dataclass(slots=True, eq=False)
@@ -117,7 +100,7 @@ class Log:
     # Taking
 
     def take(self, *, fresh: bool) -> Border | None:
-        """Take the oldest free entry, or the newest."""
+        """Take the oldest free entry, or the newest. Raises OSError."""
         while True:
             with self.lock:
                 segment, at = self._find(fresh=fresh)
@@ -141,8 +124,7 @@ class Log:
 
     def _find(self, *, fresh: bool) -> tuple[Segment | None, int]:
         """Return a segment and the number of an entry now taken out of its `free`; -1: the segment must be loaded first."""
-        segments = reversed(self.state.segments) if fresh else iter(self.state.segments)
-        for segment in segments:
+        for segment in reversed(self.state.segments) if fresh else iter(self.state.segments):
             if segment.dead:
                 continue
             if segment.free is None or (segment.free and segment.entries is None):
@@ -163,21 +145,17 @@ class Log:
 
     def _with_reason(self, flight: Flight) -> Border:
         """Read why from the notice's record."""
-        reason, detail = self._reason(flight.segment, flight.position)
+        try:
+            reason, detail = segments.reason(self._files, flight.segment.path, flight.position)
+        except OSError:
+            self.give_back(flight.border)
+            raise
         border = flight.border
         flight.border = Border(
             stream=border.stream, epoch=border.epoch, first=border.first, last=border.last, time=border.time, size=0,
             reason=reason, detail=detail,
         )  # fmt: skip
         return flight.border
-
-    def _reason(self, segment: Segment, position: int) -> tuple[str, str]:
-        body = None
-        with contextlib.suppress(OSError):  # which numbers a notice speaks for is known without it
-            data = self._read(segment, position, position + record.HEADER_SIZE + 1024)
-            header = record.header_at(data, 0)
-            body = record.body_at(data, 0, header) if header else None
-        return record.read_notice_body(body) if body else ("damaged", "the notice itself is damaged")
 
     # Loading an index
 
@@ -186,7 +164,7 @@ class Log:
             following = self._following(segment)
         if following is None:
             return
-        data = self._whole(segment)
+        data = segments.read(self._files, segment.path)
         found = scan(data, number=segment.number, base=segment.base, end=following.base)
         with self.lock:
             if segment.dead or segment not in self.state.segments:
@@ -202,11 +180,8 @@ class Log:
             self._changed()
 
     def _following(self, segment: Segment) -> Segment | None:
-        segments = self.state.segments
-        for at, one in enumerate(segments[:-1]):
-            if one is segment:
-                return segments[at + 1]
-        return None
+        every = self.state.segments
+        return next((following for one, following in pairwise(every) if one is segment), None)
 
     def _install(self, segment: Segment, found: Scan) -> None:
         state = self.state
@@ -242,13 +217,13 @@ class Log:
         self.state.owed += owed
         return owed
 
-    def resume(self, segments: list[Segment], found: Scan, data: bytes) -> None:
+    def resume(self, found_segments: list[Segment], found: Scan, data: bytes) -> None:
         """Take over what opening found: the segments, of which the last was scanned."""
-        last = segments[-1]
+        last = found_segments[-1]
         with self.lock:
-            self.state.segments = segments
-            if segments[0].base > 1:
-                self._lose([Damage(1, segments[0].base - 1, 0, 0, "segment is missing")])
+            self.state.segments = found_segments
+            if found_segments[0].base > 1:
+                self._lose([Damage(1, found_segments[0].base - 1, 0, 0, "segment is missing")])
             self._install(last, found)
             self.state.loaded.remove(last)
             owed = self._lose(found.damage)
@@ -261,40 +236,6 @@ class Log:
         if damage.length:
             self._spoiled(self.stream, self.epoch, segment.number, damage, data[damage.position : damage.position + damage.length])
 
-    def _whole(self, segment: Segment) -> bytes:
-        """Return a segment's bytes; what cannot be read is zero."""
-        try:
-            return self._read(segment, 0, 0)
-        except OSError as error:
-            events.spool_unreadable(segment.path, error)
-            return self._by_page(segment)
-
-    def _by_page(self, segment: Segment) -> bytes:
-        parts = []
-        try:
-            fd = self._files.open(segment.path)
-        except OSError:
-            return b""
-        try:
-            for position in range(0, self._files.size(fd), _PAGE):
-                try:
-                    part = self._files.pread(fd, _PAGE, position)
-                except OSError:
-                    part = b""
-                parts.append(part.ljust(_PAGE, b"\0"))
-        finally:
-            self._files.close(fd)
-        return b"".join(parts)
-
-    def _read(self, segment: Segment, start: int, stop: int) -> bytes:
-        fd = self._files.open(segment.path)
-        try:
-            size = self._files.size(fd)
-            stop = min(stop, size) if stop else size
-            return self._files.pread(fd, max(0, stop - start), start)
-        finally:
-            self._files.close(fd)
-
     # Reading
 
     def read(self, border: Border) -> list[Block]:
@@ -305,8 +246,8 @@ class Log:
             flight = self.state.flights.get((border.first, _key(border)))
         if flight is None:
             raise LookupError(f"{border.stream} {border.first}-{border.last} is read without being taken")
-        data = self._read(flight.segment, flight.position, flight.stop)
-        blocks, holes = _blocks(data, border, flight.segment.number)
+        data = segments.read(self._files, flight.segment.path, flight.position, flight.stop)
+        blocks, holes = segments.blocks(data, border, flight.segment.number)
         if holes:
             with self.lock:
                 owed = self._lose(holes)
@@ -476,7 +417,7 @@ class Log:
                 self._load(segment)
             with self.lock:
                 notices = [entry for entry in segment.entries or () if entry.notice]
-            reasons = {(entry.first, entry.last): self._reason(segment, entry.position) for entry in notices}
+            reasons = {(entry.first, entry.last): segments.reason(self._files, segment.path, entry.position) for entry in notices}
             with self.lock:
                 if self._give_up(segment, reasons):
                     return True
@@ -549,36 +490,3 @@ def _key(border: Border) -> str:
 
 def _same(entry: Entry, border: Border) -> bool:
     return entry.first == border.first and bool(entry.notice) == bool(border.reason)
-
-
-def _blocks(data: bytes, border: Border, number: int) -> tuple[list[Block], list[Damage]]:
-    """Return the sound blocks of an envelope in the bytes behind its first DATA record, and the holes between them."""
-    blocks = []
-    holes = []
-    expected, bad = border.first, 0
-    for position, header in _headers(data, number):
-        if header.kind != Kind.DATA or not expected <= header.first <= border.last:
-            if expected > border.last:
-                break
-            continue
-        body = record.body_at(data, position, header)
-        if body is None:
-            continue
-        if header.first > expected:
-            holes.append(Damage(expected, header.first - 1, bad, position - bad, "record does not match its checksum"))
-        blocks.append(Block(header.first, header.numbers, body))
-        expected, bad = header.first + header.numbers, position + header.size
-    if expected <= border.last:
-        holes.append(Damage(expected, border.last, bad, max(0, len(data) - bad), "record does not match its checksum"))
-    return blocks, holes
-
-
-def _headers(data: bytes, number: int) -> Iterator[tuple[int, record.Header]]:
-    position = 0
-    while 0 <= position < len(data):
-        header = record.header_at(data, position)
-        if header is None or header.segment != number:
-            position = record.find(data, position + 1, number)
-            continue
-        yield position, header
-        position += header.size

@@ -17,6 +17,7 @@ Layout of the directory (`docs/spool.md`):
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,14 +26,15 @@ from typing import Final
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.metrics import StreamMetrics
-from device_agent.spool.appender import Appender, Envelope, Full, Room, parse_name
+from device_agent.spool.appender import Appender, Envelope, Full, Room
 from device_agent.spool.budget import pages
 from device_agent.spool.chunk import Feed
 from device_agent.spool.files import Files
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.journal import Journal
-from device_agent.spool.log import Log, Segment
+from device_agent.spool.log import Log
 from device_agent.spool.scan import Damage, Scan, scan
+from device_agent.spool.segment import Segment, parse_name
 from device_agent.wire.limits import MAX_DECODED
 
 _EPOCH_DIRECTORY: Final = re.compile(r"([0-9]{6})-([0-9a-f]{16})", re.ASCII)
@@ -134,7 +136,9 @@ def _resume(made: Epoch, segments: list[Segment], setting: Setting) -> None:
     if not found.valid:  # it was being made: its header had not reached the disk
         _replace(made, segments, fd, data, setting)
         return
-    _cut(made, last=last, fd=fd, data=data, found=found, setting=setting)
+    torn = data[found.valid :].rstrip(b"\0")
+    if torn:
+        _torn(made, last, found.valid, torn, setting)
     made.machine = found.machine or UNKNOWN_MACHINE
     made.log.resume(segments, found, data)
     start = found.header.size if found.header else 0
@@ -145,26 +149,32 @@ def _resume(made: Epoch, segments: list[Segment], setting: Setting) -> None:
         envelope = Envelope(one.first, one.time, 0.0, one.position, one.count, one.size, MAX_DECODED, one.stop)
     made.appender.resume(last, fd=fd, end=found.valid, start=start, following=found.next, envelope=envelope)
     try:
+        _settle(fd, end=found.valid, torn=bool(torn), segments=segments, setting=setting)
         made.appender.commit(Feed([], made.appender.next), close=True)
-    except (Full, OSError) as error:
-        events.spool_blocked(setting.stream, f"closing the last envelope: {error}")
+    except Full as full:
+        events.spool_blocked(setting.stream, f"closing the last envelope: {full}")
+    except OSError as error:
+        made.appender.distrust(error)  # the writer goes on in a new segment as soon as the disk lets it
 
 
-def _cut(made: Epoch, *, last: Segment, fd: int, data: bytes, found: Scan, setting: Setting) -> None:
+def _settle(fd: int, *, end: int, torn: bool, segments: list[Segment], setting: Setting) -> None:
     """Cut what follows the last sound record, and bring what is kept to the disk: it may have been in the kernel's cache only."""
-    files = setting.files
-    torn = data[found.valid :].rstrip(b"\0")
+    files, last, share = setting.files, segments[-1], setting.room.share
     if torn:
-        setting.metrics.torn_bytes += len(torn)
-        events.spool_torn(last.path, len(torn))
-        setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, found.valid, len(torn), "half-written"), torn)
-        files.truncate(fd, found.valid)
+        files.truncate(fd, end)
     files.datasync(fd)
-    size = setting.room.share.segment
-    if (torn or len(data) < size) and made.log.used + size <= setting.room.share.limit:
-        files.allocate(fd, size)
-        files.datasync(fd)
-        last.allocated = max(last.allocated, size)
+    others = sum(one.allocated for one in segments[:-1])
+    if others + share.segment <= share.limit:
+        with contextlib.suppress(OSError):  # without it the file grows as it is written
+            files.allocate(fd, share.segment)
+            last.allocated = max(last.allocated, share.segment)
+
+
+def _torn(made: Epoch, last: Segment, position: int, torn: bytes, setting: Setting) -> None:
+    """Set aside what is about to be cut."""
+    setting.metrics.torn_bytes += len(torn)
+    events.spool_torn(last.path, len(torn))
+    setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, position, len(torn), "half-written"), torn)
 
 
 def _replace(made: Epoch, segments: list[Segment], fd: int, data: bytes, setting: Setting) -> None:
@@ -172,9 +182,7 @@ def _replace(made: Epoch, segments: list[Segment], fd: int, data: bytes, setting
     last = segments[-1]
     torn = data.rstrip(b"\0")
     if torn:
-        setting.metrics.torn_bytes += len(torn)
-        events.spool_torn(last.path, len(torn))
-        setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, 0, len(torn), "half-written"), torn)
+        _torn(made, last, 0, torn, setting)
     setting.files.close(fd)
     last.entries, last.free = Entries(), Free()
     made.log.resume(segments, Scan(next=last.base), b"")

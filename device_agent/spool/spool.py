@@ -6,6 +6,7 @@ Promises what `device_agent.spool` lists. `open` and `close` from the main threa
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import threading
 from collections import deque
@@ -118,8 +119,9 @@ class Spool:
             self._files.close(fd)
             raise SpoolError(f"{self._root}: in use by another agent, pid {pid}; stop it, or give this one a spool.directory of its own")
         self._lock_fd = fd
-        self._files.truncate(fd, 0)
-        self._files.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # the lock holds without a pid in it; a full disk must not keep the agent from starting
+            self._files.truncate(fd, 0)
+            self._files.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
     def _open(self) -> None:
         files, root = self._files, f"{self._root}/streams"
@@ -224,8 +226,12 @@ class Spool:
     # Source
 
     def take(self, stream: str, *, fresh: bool = False) -> Border | None:
-        """See `Source`."""
-        border = self._streams[stream].take(fresh=fresh)
+        """See `Source`. While the disk cannot be read there is nothing to take."""
+        try:
+            border = self._streams[stream].take(fresh=fresh)
+        except OSError as error:
+            events.spool_chore_failed(stream, error)
+            return None
         if border is not None:
             self.writer.taken(stream)
         return border

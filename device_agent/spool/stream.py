@@ -7,6 +7,7 @@ Invariants
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from device_agent.config import StreamConfig
@@ -92,7 +93,8 @@ class Stream:
             if dead:
                 epoch.journal.sync()
             for segment in dead:
-                self._files.unlink(segment.path)
+                with contextlib.suppress(FileNotFoundError):  # somebody was faster
+                    self._files.unlink(segment.path)
                 epoch.log.forget(segment)
         for epoch in self._epochs[:-1]:
             if epoch.log.finished():

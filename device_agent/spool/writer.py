@@ -32,7 +32,7 @@ from device_agent.spool.stream import Stream
 from device_agent.wire.limits import MIB
 
 #: Bytes of waiting batches that make a commit at once, and that one commit takes at most.
-CHUNK: Final = 1 * MIB
+CHUNK: Final = 2 * MIB
 #: Bytes of waiting batches at which streams become BUSY.
 HAND_OVER: Final = 8 * MIB
 #: A stream that shares the writer with others becomes BUSY at this part of it, so that a flood leaves room for the others.
