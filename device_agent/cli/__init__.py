@@ -17,9 +17,9 @@ from device_agent.errors import ConfigError, DeviceAgentError, SpoolError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = make_parser()
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        args = parser.parse_args(argv)
+        args = make_parser(words).parse_args(words)
     except SystemExit as stop:  # argparse has said what is wrong, or shown help
         return stop.code if isinstance(stop.code, int) else 2
     return _guarded(args)

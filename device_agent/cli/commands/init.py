@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import re
-import secrets
-import socket
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -84,7 +83,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 def _values(args: argparse.Namespace, found: dict[str, str], *, ask: bool) -> tuple[dict[str, Any], bool]:
     """Return the values of the file, and whether any queue URL is an example only."""
-    device = args.device or _ask("device id, unique in the fleet", propose_device(socket.gethostname()), ask=ask)
+    device = args.device or _ask("device id, unique in the fleet", propose_device(platform.node()), ask=ask)
     telemetry = args.telemetry_queue or found.get("TelemetryQueueUrl", "")
     events = args.events_queue or found.get("EventsQueueUrl", "")
     region = args.region or found.get("Region") or region_of(telemetry) or region_of(events) or os.environ.get("AWS_REGION", "")
@@ -118,6 +117,8 @@ def board(*, device: str, aws: dict[str, str], spool: str, telemetry: str, event
 
 def propose_device(host: str) -> str:
     """Return the host name, as far as a device id may hold it, with 4 random characters."""
+    import secrets  # noqa: PLC0415  # brings OpenSSL: not for --help
+
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", host.partition(".")[0]).strip("-_")[:60] or "board"
     return f"{name}-{''.join(secrets.choice(_LETTERS) for _ in range(4))}"
 
