@@ -8,7 +8,6 @@ a prefix of the name changes. A failed `datasync` throws the changes away and le
 from __future__ import annotations
 
 import errno
-import os
 import random as randoms
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,13 +75,13 @@ class FakeDisk:
         self._step("make_directory", path)
         while path not in {"", "/"}:
             self.directories.setdefault(path, Directory())
-            path = os.path.dirname(path)
+            path = path.rpartition("/")[0]
 
     def list(self, path: str) -> list[Found]:
         self._step("list", path)
         if path not in self.directories:
             return []
-        inside = {os.path.basename(one) for one in self.directories if os.path.dirname(one) == path}
+        inside = {name for parent, _, name in (one.rpartition("/") for one in self.directories) if parent == path}
         found = [Found(name, True, PAGE, PAGE) for name in inside]
         found += [Found(name, False, len(inode.current), inode.allocated) for name, inode in self.directories[path].current.items()]
         return sorted(found)
@@ -256,7 +255,7 @@ class FakeDisk:
             _resize(inode.current, where)
 
     def _place(self, path: str) -> tuple[Directory, str]:
-        parent = os.path.dirname(path)
+        parent, _, name = path.rpartition("/")
         if parent not in self.directories:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-        return self.directories[parent], os.path.basename(path)
+        return self.directories[parent], name

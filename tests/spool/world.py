@@ -1,7 +1,7 @@
 """A spool over the fake disk, driven turn by turn without a thread, beside a slow, obvious twin that knows what must be true.
 
-The twin remembers: every reading that was acknowledged, every envelope that anybody saw, what was delivered. `check` takes everything out of
-the spool and holds it against that.
+The twin remembers every reading that was acknowledged, every envelope that anybody saw, and what was delivered. `check` takes everything
+out of the spool and holds it against that.
 """
 
 from __future__ import annotations
