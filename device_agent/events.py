@@ -82,9 +82,9 @@ def input_open(*, input: str, endpoints: list[str]) -> None:  # noqa: A002  # th
     _say(logging.INFO, "listening", input=input, endpoints=",".join(endpoints))
 
 
-def input_crowded(*, input: str, peers: int) -> None:  # noqa: A002
-    """The limit of connections is reached; further peers are turned away until one leaves."""
-    _say(logging.WARNING, "max_connections reached, further peers wait", input=input, peers=peers)
+def input_crowded(*, input: str, limit: int) -> None:  # noqa: A002
+    """More peers than the limit want to connect; they are turned away until one leaves."""
+    _say(logging.WARNING, "more peers than max_connections, further ones are turned away", input=input, max_connections=limit)
 
 
 def peer_denied(*, input: str, address: str, key: str) -> None:  # noqa: A002

@@ -1,13 +1,16 @@
 """Connection count of one input, from libzmq's socket monitor; keeps it at `max_connections`.
 
-Promises: at the limit the socket stops listening, so the kernel turns further peers away before they cost anything, and they try again
-by themselves; below it the socket listens again. The limit is exact but for those that the kernel accepted in the same instant.
-Connections that were made are never cut: PUSH peers would lose what is on its way.
+Promises: a connection beyond the limit is cut before its handshake ends, so its peer keeps what it has to send, and tries again by
+itself. Connections that were let in are never cut. This holds because every handshake asks ZAP, in our thread (`zap`), and the monitor
+is read before ZAP is answered. libzmq itself has no such limit, and `unbind` is none: it closes the listener's connections too.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
+from contextlib import suppress
 from typing import Final
 
 import zmq
@@ -16,22 +19,23 @@ from device_agent import events
 from device_agent.intake.sockets import InputSocket
 
 _EVENTS: Final = int(zmq.EVENT_ACCEPTED | zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED)
-_HEADER: Final = struct.Struct("=hi")  # event, file descriptor of the connection (zmq_socket_monitor(3))
+_HEADER: Final = struct.Struct("=Hi")  # event, file descriptor of the connection (zmq_socket_monitor(3))
 
 
 class Connections:
     """The peers of one input; belongs to the receiver's thread."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], socket: InputSocket) -> None:
-        """Watch `socket` from its first bind on."""
-        self._socket = socket
-        self._limit = socket.config.max_connections
-        self._accepted: set[int] = set()
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], watched: InputSocket) -> None:
+        """Watch a socket from its first bind on."""
+        self._watched = watched
+        self._limit = watched.config.max_connections
+        self._accepted: set[int] = set()  # file descriptors
         self._connected: set[int] = set()
+        self._crowded = False
         address = f"inproc://monitor-{id(self)}"
-        socket.zmq.monitor(address, _EVENTS)
+        watched.zmq.monitor(address, _EVENTS)
         self.events: zmq.Socket[bytes] = context.socket(zmq.PAIR)
-        self.events.setsockopt(zmq.RCVHWM, 0)  # libzmq's own thread would wait for us at a mark
+        self.events.setsockopt(zmq.RCVHWM, 0)  # at a mark, libzmq's own thread would wait for us
         self.events.setsockopt(zmq.LINGER, 0)
         self.events.connect(address)
 
@@ -40,37 +44,53 @@ class Connections:
         """Connections that exist."""
         return len(self._accepted) + len(self._connected)
 
-    @property
-    def throttled(self) -> bool:
-        """Whether the limit keeps the socket from listening."""
-        return not self._socket.listening
-
     def update(self) -> None:
-        """Take in what happened."""
+        """Take in what happened, and cut what is too much."""
         while True:
             try:
                 header = self.events.recv(zmq.NOBLOCK)
                 self.events.recv(zmq.NOBLOCK)  # the endpoint
             except zmq.Again:
-                break
+                return
             event, descriptor = _HEADER.unpack(header)
             if event == zmq.EVENT_ACCEPTED:
-                self._accepted.add(descriptor)
+                self._accept(descriptor)
             elif event == zmq.EVENT_CONNECTED:
                 self._connected.add(descriptor)
             else:
                 self._accepted.discard(descriptor)
                 self._connected.discard(descriptor)
-        if len(self._accepted) >= self._limit and self._socket.listening:
-            self._socket.stop_listening()
-            events.input_crowded(input=self._socket.config.name, peers=len(self._accepted))
+                self._crowded = self._crowded and len(self._accepted) >= self._limit
 
-    def reconsider(self) -> None:
-        """Listen again if there is room; called now and then while `throttled`."""
-        if self.throttled and len(self._accepted) < self._limit:
-            self._socket.listen_again()
+    def _accept(self, descriptor: int) -> None:
+        self._accepted.add(descriptor)
+        if len(self._accepted) <= self._limit:
+            return
+        if not self._crowded:
+            events.input_crowded(input=self._watched.config.name, limit=self._limit)
+        self._crowded = True
+        with suppress(OSError):  # it has closed meanwhile: so much the better
+            self._cut(descriptor)
+
+    def _cut(self, descriptor: int) -> None:
+        """Shut a connection of libzmq's down; libzmq sees its end, and closes it.
+
+        Its number may belong to something else by now: what is not on one of our endpoints is left alone. What is, is as new, has not
+        passed our handshake either, and comes again.
+        """
+        copy = os.dup(descriptor)
+        try:
+            connection = socket.socket(fileno=copy)
+        except OSError:  # not a socket
+            os.close(copy)
+            return
+        with connection:
+            name = connection.getsockname()
+            place = f":{name[1]}" if isinstance(name, tuple) else f"ipc://{name}"
+            if any(endpoint.endswith(place) for endpoint in self._watched.endpoints):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Stop watching."""
-        self._socket.zmq.disable_monitor()
+        self._watched.zmq.disable_monitor()
         self.events.close()

@@ -36,7 +36,8 @@ from device_agent.ports import Sink
 
 _BUSY_PAUSE: Final = 10  # milliseconds before a waiting socket, or a peer that takes no answers, is looked at again
 _FULL_PAUSE: Final = 50  # likewise while only the disk is full, which lasts
-_CROWD_PAUSE: Final = 100  # likewise while max_connections is reached
+_QUIET: Final = 0.05  # seconds without a reading after which a stop takes an input for drained
+_LAST_READINGS: Final = 0.5  # seconds for what ZeroMQ holds of producers that never pause
 _LAST_WAIT: Final = 5.0  # seconds that a stop waits for the sink to decide about what it has
 
 
@@ -84,7 +85,6 @@ class Receiver:
             entry.socket.config.name: {
                 "pattern": entry.socket.config.pattern.value,
                 "endpoints": entry.socket.endpoints,
-                "listening": entry.socket.listening,
                 "peers": entry.connections.peers,
                 "state": entry.gate.value,
             }
@@ -114,13 +114,11 @@ class Receiver:
 
     def _open_authenticator(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         allowed = {
-            b"%d" % number: (config.name, curve.allowed_keys(config.curve.allow))
+            b"%d" % number: (config.name, curve.allowed_keys(config.curve.allow) if config.curve is not None else None)
             for number, config in enumerate(self._configs)
-            if config.curve is not None
         }
-        if allowed:
-            self._authenticator = Authenticator(context, allowed)
-            self._poller.register(self._authenticator.socket, zmq.POLLIN)
+        self._authenticator = Authenticator(context, allowed)
+        self._poller.register(self._authenticator.socket, zmq.POLLIN)
 
     def _open_input(self, context: zmq.Context[zmq.Socket[bytes]], config: InputConfig, *, zap_domain: bytes) -> None:
         socket = InputSocket(context, config, zap_domain=zap_domain)
@@ -154,8 +152,6 @@ class Receiver:
             pauses.append(_FULL_PAUSE)
         if any(entry.channel.stuck for entry in self._inputs):
             pauses.append(_BUSY_PAUSE)
-        if any(entry.connections.throttled for entry in self._inputs):
-            pauses.append(_CROWD_PAUSE)
         return min(pauses, default=None)
 
     def _step(self, timeout: int | None) -> int:
@@ -164,6 +160,8 @@ class Receiver:
         if self._wake in ready:
             os.eventfd_read(self._wake)
         if self._authenticator is not None and self._authenticator.socket in ready:
+            for entry in self._inputs:
+                entry.connections.update()  # first the connections, then who they are: see there
             self._authenticator.handle()
         time, synced = self._clock.now(), self._clock.synced()
         readings = 0
@@ -184,8 +182,6 @@ class Receiver:
         for entry in self._inputs:
             if entry.channel.stuck:
                 entry.channel.retry()
-            if self._drain is None:
-                entry.connections.reconsider()
 
     def _ask(self, entry: _Input) -> None:
         """Ask whether the input may be read, and poll its socket accordingly."""
@@ -197,28 +193,43 @@ class Receiver:
         entry.gate = gate
 
     def _finish(self, drain: float) -> None:
-        """Unbind; receive until nothing is left or the time is over; wait for the sink's decisions and send the last answers."""
-        for entry in self._inputs:
-            entry.socket.stop_listening()
-        end = self._clock.monotonic() + drain
-        while self._clock.monotonic() < end:
-            if not self._step(_BUSY_PAUSE) and all(entry.gate is not Gate.WAIT for entry in self._inputs):
-                break
-        self._answer(self._clock.monotonic() + _LAST_WAIT)
+        """Receive until nothing comes any more or the time is over; wait for the sink's decisions and send the last answers.
+
+        Nothing is unbound before: that would close the connections, and lose what is on its way in them (PUSH) and every answer.
+        """
+        now = self._clock.monotonic
+        end = now() + drain
+        quiet = now()
+        while now() < min(end, quiet + _QUIET):
+            if self._step(_BUSY_PAUSE) or any(entry.gate is Gate.WAIT for entry in self._inputs):
+                quiet = now()
+        self._answer(now() + _LAST_WAIT)
+        self._last_readings()
 
     def _answer(self, end: float) -> None:
-        for entry in self._inputs:
+        """Read nothing more where answers are due, until none is or the time is over."""
+        answering = [entry for entry in self._inputs if entry.socket.config.pattern.acknowledges]
+        for entry in answering:
             self._poller.modify(entry.socket.zmq, 0)
-        while any(entry.channel.unanswered for entry in self._inputs) and self._clock.monotonic() < end:
-            if self._wake in dict(self._poller.poll(_CROWD_PAUSE)):
+        while any(entry.channel.unanswered for entry in answering) and self._clock.monotonic() < end:
+            if self._wake in dict(self._poller.poll(_FULL_PAUSE)):
                 os.eventfd_read(self._wake)
-            for entry in self._inputs:
+            for entry in answering:
                 entry.channel.flush()
-        for entry in self._inputs:
+        for entry in answering:
             entry.channel.retry()
             lost = entry.channel.abandon()
             if lost:
                 events.answers_lost(input=entry.socket.config.name, count=lost)
+
+    def _last_readings(self) -> None:
+        """Cut the inputs without answers off, and take what ZeroMQ has received of a producer that went on."""
+        for entry in self._inputs:
+            if not entry.socket.config.pattern.acknowledges:
+                entry.socket.cut()
+        end = self._clock.monotonic() + _LAST_READINGS
+        while self._clock.monotonic() < end and self._step(0):
+            pass
 
     def close(self) -> None:
         """Close everything."""

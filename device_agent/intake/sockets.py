@@ -50,8 +50,6 @@ class InputSocket:
         self.config = config
         self._locks: list[ipc.Lock] = []
         self._bound: dict[str, str] = {}  # endpoint of the configuration -> as it was bound
-        #: Whether new connections are accepted.
-        self.listening = False
         self.zmq: zmq.Socket[bytes] = context.socket(_TYPES[config.pattern])
         try:
             self._set_options(zap_domain)
@@ -65,6 +63,7 @@ class InputSocket:
             socket.setsockopt(option, value)
         socket.setsockopt(zmq.RCVHWM, config.high_water_mark)
         socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.ZAP_DOMAIN, zap_domain)  # so that no handshake ends before we have looked at the connection
         if any("[" in endpoint for endpoint in (*config.bind, *config.connect)):
             socket.setsockopt(zmq.IPV6, 1)  # only where asked for: kernels without IPv6 exist
         if config.pattern.acknowledges:
@@ -79,7 +78,6 @@ class InputSocket:
             _, secret = curve.secret_key(Path(config.curve.secret_key))
             socket.setsockopt(zmq.CURVE_SERVER, 1)
             socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
-            socket.setsockopt(zmq.ZAP_DOMAIN, zap_domain)
 
     def open(self) -> None:
         """Bind and connect everything.
@@ -92,7 +90,7 @@ class InputSocket:
                 path = ipc.path_of(endpoint)
                 if path is not None:
                     self._locks.append(ipc.Lock(path))
-                self._bind(endpoint, endpoint)
+                self._bind(endpoint)
             for endpoint in self.config.connect:
                 self.zmq.connect(endpoint)
         except ConfigError as error:
@@ -100,30 +98,20 @@ class InputSocket:
         except zmq.ZMQError as error:
             verb = "bind" if endpoint in self.config.bind else "connect to"
             raise ConfigError(f"input {self.config.name}: cannot {verb} {endpoint}: {_advice(endpoint, error)}") from error
-        self.listening = True
 
-    def _bind(self, endpoint: str, where: str) -> None:
+    def _bind(self, endpoint: str) -> None:
         with ipc.group_only() if ipc.path_of(endpoint) else nullcontext():
-            self.zmq.bind(where)
+            self.zmq.bind(endpoint)
         self._bound[endpoint] = self.zmq.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
-    def stop_listening(self) -> None:
-        """Unbind: no new connections; those that exist go on."""
-        self.listening = False
-        for where in self._bound.values():
-            with suppress(zmq.ZMQError):  # multicast has nothing to unbind, and an endpoint may be unbound already
-                self.zmq.unbind(where)
+    def cut(self) -> None:
+        """Unbind and disconnect: what ZeroMQ has received can still be read, nothing more comes.
 
-    def listen_again(self) -> bool:
-        """Bind as before; tell whether it worked. libzmq closes a listener a moment after `unbind`: then try again later."""
-        for endpoint, where in self._bound.items():
-            try:
-                self._bind(endpoint, where)
-            except zmq.ZMQError:
-                self.stop_listening()
-                return False
-        self.listening = True
-        return True
+        For the very end: libzmq closes the connections of a listener with it, and what is on its way in them is lost.
+        """
+        for where in self._bound.values():
+            with suppress(zmq.ZMQError):  # multicast has nothing to unbind
+                self.zmq.unbind(where)
 
     @property
     def endpoints(self) -> list[str]:

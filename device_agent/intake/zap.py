@@ -1,7 +1,8 @@
-"""Authenticator: answers libzmq's questions (ZAP, RFC 27) about who may connect to an input with CURVE.
+"""Authenticator: answers libzmq's questions (ZAP, RFC 27) about who may connect to which input.
 
-Promises: a peer is let in only if its public key is on the input's list; its key, in Z85, becomes the connection's User-Id, and so the
-readings' `client`. Everything else is denied, malformed questions included.
+Promises: to an input with CURVE a peer is let in only if its public key is on the input's list; its key, in Z85, becomes the
+connection's User-Id, and so the readings' `client`. Inputs without CURVE let everybody in, and nobody has a name there: they ask too, so
+that `connections` sees a peer before its handshake ends. Everything else is denied, malformed questions included.
 
 A denied peer gets status 300 ("temporary"): libzmq closes the connection after the handshake time-out, and the peer tries again. After
 400 a libzmq peer would never try again, not even when its key has been added and the agent restarted.
@@ -25,12 +26,12 @@ _VERSION: Final = b"1.0"
 class Authenticator:
     """The ZAP handler of one context."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allowed: Mapping[bytes, tuple[str, frozenset[str]]]) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allowed: Mapping[bytes, tuple[str, frozenset[str] | None]]) -> None:
         """Bind the handler; must be done before any socket that needs it.
 
         Args:
             context: whose connections are authenticated.
-            allowed: ZAP domain -> (name of the input, its peers' public keys in Z85).
+            allowed: ZAP domain -> (name of the input, its peers' public keys in Z85; None without CURVE).
         """
         self._allowed = allowed
         self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
@@ -46,21 +47,27 @@ class Authenticator:
                 return
             if len(question) < 2:
                 continue  # without a request id there is nothing to answer
-            user = self._user(question)
-            answer = [b"200", b"OK", user] if user else [b"300", b"NO ACCESS", b""]
+            admitted, user = self._judge(question)
+            answer = [b"200", b"OK", user] if admitted else [b"300", b"NO ACCESS", b""]
             self.socket.send_multipart([identity, delimiter, _VERSION, question[1], *answer, b""])
 
-    def _user(self, question: list[bytes]) -> bytes:
-        """Return the User-Id of who may come in; empty for who may not."""
-        if len(question) != 7 or question[0] != _VERSION or question[5] != b"CURVE" or len(question[6]) != 32:
-            return b""
-        _, _, domain, address, _, _, key = question
-        name, allowed = self._allowed.get(domain, ("", frozenset()))
-        text: bytes = z85.encode(key)
-        if text.decode() in allowed:
-            return text
-        events.peer_denied(input=name, address=address.decode("ascii", "replace"), key=text.decode())
-        return b""
+    def _judge(self, question: list[bytes]) -> tuple[bool, bytes]:
+        """Return whether the peer may come in, and its User-Id."""
+        if len(question) < 6:
+            return False, b""
+        version, _, domain, address, _, mechanism, *credentials = question
+        if version != _VERSION or domain not in self._allowed:
+            return False, b""
+        name, allowed = self._allowed[domain]
+        if allowed is None:
+            return mechanism == b"NULL", b""
+        if mechanism != b"CURVE" or len(credentials) != 1 or len(credentials[0]) != 32:
+            return False, b""
+        key: bytes = z85.encode(credentials[0])
+        if key.decode() not in allowed:
+            events.peer_denied(input=name, address=address.decode("ascii", "replace"), key=key.decode())
+            return False, b""
+        return True, key
 
     def close(self) -> None:
         """Close the socket."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,9 @@ class Sink(FakeSpool):
             super().set_aside(stream, payload, reason)
             self._arrived.notify_all()
 
-    def wait(self, condition: Callable[[], bool]) -> None:  # type: ignore[override]  # tests wait for what they look at
+    def wait(self, condition: Callable[[], bool], *, seconds: float = WAIT) -> None:  # type: ignore[override]  # for what tests look at
         with self._arrived:
-            assert self._arrived.wait_for(condition, WAIT), f"waited {WAIT} s in vain"
+            assert self._arrived.wait_for(condition, seconds), f"waited {seconds} s in vain"
 
     def wait_for(self, count: int) -> list[Payload]:
         """Return all payloads once there are `count`."""
@@ -59,12 +59,12 @@ class Bench:
         self.sink = Sink("telemetry", "events", "alarms")
         self.metrics = Metrics()
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._intakes: list[Intake] = []
+        self.intakes: list[Intake] = []
         self._clients: list[zmq.Socket[bytes]] = []
 
     def start(self, *inputs: InputConfig) -> Intake:
         intake = Intake(inputs, sink=self.sink, clock=SystemClock(), metrics=self.metrics)
-        self._intakes.append(intake)
+        self.intakes.append(intake)
         intake.start()
         return intake
 
@@ -95,7 +95,7 @@ class Bench:
         self.context.term()
         self.sink.hold = False
         self.sink.commit()
-        for intake in self._intakes:
+        for intake in self.intakes:
             intake.stop(0.0)
 
 
@@ -111,5 +111,9 @@ def bench() -> Iterator[Bench]:
 
 
 def open_files() -> set[str]:
-    """What this process has open: kind and number."""
-    return {f"{name} {os.readlink(f'/proc/self/fd/{name}')}" for name in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{name}").exists()}
+    """What this process has open."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of this very listing, and what other threads close meanwhile
+            found.add(str(link.readlink()))
+    return found
