@@ -102,11 +102,8 @@ def _set(document: dict[str, Any], path: Path, value: object) -> None:
     """Set a key, making the tables on the way. A table that is something else in the file stays: the builder reports it."""
     here: Any = document
     for part in path[:-1]:
-        if isinstance(part, int):
-            here = here[part]
-            continue
-        here = here.setdefault(part, {})
-        if not isinstance(here, dict | list):
+        here = here[part] if isinstance(part, int) else here.setdefault(part, {})
+        if not isinstance(here, dict) and not (isinstance(here, list) and path[:1] in {("input",), ("stream",)}):
             return
     if isinstance(here, dict):
         here[str(path[-1])] = value

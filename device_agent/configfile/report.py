@@ -11,22 +11,32 @@ from collections.abc import Iterable, Mapping
 from device_agent.configfile.lines import Path, line_of
 from device_agent.errors import ConfigError
 
+#: What people write who think of the other end of the socket.
+_OTHER_WORDS = {"push": "pull", "pub": "sub", "xpub": "sub", "req": "rep", "dealer": "router"}
+
 
 def key_text(path: Path) -> str:
     """Return the key as a person writes it: `input.route.topic`; the line says which element."""
-    return ".".join(part for part in path if isinstance(part, str))
+    return ".".join(_printable(part) for part in path if isinstance(part, str))
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
     """Return `; did you mean <name>?` for the most similar name, or an empty text."""
-    names = list(names)
-    folded = word.lower().replace("-", "_")
-    initials = {"".join(part[0] for part in name.replace("-", "_").split("_") if part): name for name in names}
-    if len(folded) > 1 and folded in initials:
-        return f"; did you mean {initials[folded]}?"
-    close = difflib.get_close_matches(folded, [name.replace("-", "_") for name in names], n=1, cutoff=0.6)
-    by_folded = {name.replace("-", "_"): name for name in names}
-    return f"; did you mean {by_folded[close[0]]}?" if close else ""
+    folded = {_fold(name): name for name in names}
+    wanted = _OTHER_WORDS.get(_fold(word), _fold(word))
+    for name, original in folded.items():
+        if len(wanted) > 1 and wanted == "".join(part[:1] for part in name.split("_")):
+            return f"; did you mean {original}?"
+    close = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
+    return f"; did you mean {folded[close[0]]}?" if close else ""
+
+
+def _fold(word: str) -> str:
+    return word.lower().replace("-", "_")
 
 
 class Report:
@@ -52,7 +62,7 @@ class Report:
 
     def environment(self, variable: str, message: str) -> None:
         """Note a mistake in the name of a variable."""
-        self._problems.setdefault(("environment", variable), (2**31, f"environment: {variable}: {message}"))
+        self._problems.setdefault(("environment", variable), (2**31, f"environment: {_printable(variable)}: {message}"))
 
     def variable(self, path: Path) -> str | None:
         """Return the variable that set `path` or the list around it, if one did."""
