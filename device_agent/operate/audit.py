@@ -32,13 +32,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-HELP = "show what the cloud received, and what is missing, per device and stream"
-EXAMPLE = """
-device-agent audit --stack device-agent-dev-ingestion
-device-agent audit --stack device-agent-dev-ingestion --device board-7 --deep
-device-agent audit --ledger TABLE --lake BUCKET --json
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Clients:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,3 +79,28 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 def event() -> Any:
     """Read an event file as Lambda delivers it."""
     return lambda name: json.loads((EVENTS / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def ministack() -> Iterator[Any]:
+    """The emulator of the local cloud, without the app."""
+    from localcloud.ministack import MiniStack
+
+    server = MiniStack.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def local_aws(ministack: Any) -> Iterator[Cloud]:
+    """Empty tables, bucket and queues in the emulator."""
+    options: dict[str, Any] = {
+        "endpoint_url": ministack.url,
+        "region_name": "us-east-1",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
+    clients = [boto3.client(name, **options) for name in ("dynamodb", "s3", "sqs")]
+    yield make_cloud(*clients, suffix=f"-{uuid.uuid4().hex[:8]}")
+    for client in clients:
+        client.close()

@@ -1,4 +1,4 @@
-"""Contract of the ports: the same sentences hold for the fakes and for the adapters on moto."""
+"""Contract of the ports: the same sentences hold for the fakes and for the adapters, on moto and on the local cloud's emulator."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ KEY, OTHER, THIRD = (f"readings/stream=s/dt=2026-01-31/{digit * 32}.json.gz" for
 LINE = Line("board-7", "s", E1)
 
 
+IMPLEMENTATIONS = ["fake", "aws", pytest.param("local_aws", marks=pytest.mark.e2e)]
+
+
 def call() -> Retrying:
     return Retrying(sleep=lambda _: None, random=lambda: 0.0)
 
@@ -31,27 +34,27 @@ def claim(*, first: int = 1, last: int = 5, digest: str = "d", key: str = KEY, l
     return Claim(line=line, first=first, last=last, digest=digest, key=key, lease=1_800_000_000, expires=1_805_000_000)
 
 
-@pytest.fixture(params=["fake", "moto"])
+@pytest.fixture(params=IMPLEMENTATIONS)
 def books(request: pytest.FixtureRequest) -> Ledger:
     if request.param == "fake":
         return FakeLedger()
-    aws = request.getfixturevalue("aws")
+    aws = request.getfixturevalue(request.param)
     return LedgerTable(aws.dynamodb, aws.ledger, call())
 
 
-@pytest.fixture(params=["fake", "moto"])
+@pytest.fixture(params=IMPLEMENTATIONS)
 def lake(request: pytest.FixtureRequest) -> Lake:
     if request.param == "fake":
         return FakeLake()
-    aws = request.getfixturevalue("aws")
+    aws = request.getfixturevalue(request.param)
     return LakeBucket(aws.s3, aws.lake, call())
 
 
-@pytest.fixture(params=["fake", "moto"])
+@pytest.fixture(params=IMPLEMENTATIONS)
 def states(request: pytest.FixtureRequest) -> States:
     if request.param == "fake":
         return FakeStates()
-    aws = request.getfixturevalue("aws")
+    aws = request.getfixturevalue(request.param)
     return StateTable(aws.dynamodb, aws.state, call())
 
 
