@@ -105,16 +105,16 @@ class FrameReader:
                 return frames
 
     def message(self) -> tuple[list[bytes], str | None]:
-        """Receive all frames of one message, and the client that sent it if it is authenticated.
+        """Receive all frames of one message of a ROUTER, its peer's identity first, and the client that sent it if it is authenticated.
 
         Raises:
             zmq.Again: there is none.
         """
+        identity = self._recv(_NOBLOCK)
         if not self._authenticated:
-            first = self._recv(_NOBLOCK)
-            return (self.rest(first) if self._more() else [first]), None
-        frame = self._socket.recv(_NOBLOCK, copy=_FRAME)
-        return (self.rest(frame.bytes) if frame.more else [frame.bytes]), client_of(frame)
+            return self.rest(identity), None  # a ROUTER always adds the identity to something
+        frame = self._socket.recv(copy=_FRAME)  # libzmq 4.3.4 gives the identity's frame no properties
+        return [identity, *(self.rest(frame.bytes) if frame.more else [frame.bytes])], client_of(frame)
 
 
 def client_of(frame: zmq.Frame) -> str | None:
