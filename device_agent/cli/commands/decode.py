@@ -37,9 +37,15 @@ def run(args: argparse.Namespace) -> int:
         if name == "-":
             sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]  # a text file, in practice
             good &= _stream(sys.stdin, "stdin")
-        else:
+            continue
+        try:
             with Path(name).open(encoding="utf-8", errors="surrogateescape") as file:
                 good &= _stream(file, name)
+        except OSError as error:
+            if error.filename is None:  # not of this file: standard output is closed or full
+                raise
+            print(f"{name}: {error.strerror}", file=sys.stderr)
+            good = False
     return 0 if good else 1
 
 

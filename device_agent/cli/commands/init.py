@@ -82,7 +82,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 
 def _values(args: argparse.Namespace, found: dict[str, str], *, ask: bool) -> tuple[dict[str, Any], bool]:
-    """Return the values of the file, and whether any queue URL is an example only."""
+    """Return the values of the file, and whether a queue URL in it is an example that nobody chose."""
     device = args.device or _ask("device id, unique in the fleet", propose_device(platform.node()), ask=ask)
     telemetry = args.telemetry_queue or found.get("TelemetryQueueUrl", "")
     events = args.events_queue or found.get("EventsQueueUrl", "")
@@ -90,11 +90,11 @@ def _values(args: argparse.Namespace, found: dict[str, str], *, ask: bool) -> tu
     if not region:
         region = _ask("AWS region", os.environ.get("AWS_DEFAULT_REGION", "us-east-1"), ask=ask)
     example = f"https://sqs.{region}.amazonaws.com/{_ACCOUNT}/"
+    examples = not ask and not (telemetry and events)
     telemetry = telemetry or _ask("URL of the standard queue for telemetry", f"{example}telemetry", ask=ask)
     events = events or _ask("URL of the FIFO queue for events", f"{example}events.fifo", ask=ask)
     aws = {"region": region} | ({"endpoint_url": args.endpoint_url} if args.endpoint_url else {})
-    values = board(device=device, aws=aws, spool=args.spool, telemetry=telemetry, events=events)
-    return values, any(queue.startswith(example) for queue in (telemetry, events))
+    return board(device=device, aws=aws, spool=args.spool, telemetry=telemetry, events=events), examples
 
 
 def board(*, device: str, aws: dict[str, str], spool: str, telemetry: str, events: str) -> dict[str, Any]:
