@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import time
@@ -62,6 +64,14 @@ name = "plain"
 pattern = "router"
 bind = ["ipc://{folder}/plain"]
 stream = "events"
+[[input]]
+name = "secret"
+pattern = "rep"
+bind = ["tcp://127.0.0.1:{port}"]
+stream = "events"
+[input.curve]
+secret_key = "{folder}/keys/agent.key_secret"
+allow = ["{folder}/allowed"]
 [[stream]]
 name = "telemetry"
 queue = "http://127.0.0.1:1/123456789012/telemetry"
@@ -76,7 +86,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run an agent; its config file."""
     folder = tmp_path_factory.mktemp("agent")
     path = folder / "agent.toml"
-    path.write_text(CONFIG.format(folder=folder), encoding="utf-8")
+    path.write_text(CONFIG.format(folder=folder, port=free_port()), encoding="utf-8")
+    for directory, name in (("keys", "agent"), ("allowed", "friend"), ("strangers", "stranger")):
+        assert main(["keys", str(folder / directory), name]) == 0
     environ = {**os.environ, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_EC2_METADATA_DISABLED": "true"}
     command = [sys.executable, "-m", "device_agent.cli", "run", "--config", str(path)]
     with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True) as agent:
@@ -91,6 +103,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             assert agent.wait(20) == 0
         finally:
             agent.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def send(config: str, name: str, *words: str) -> int:
@@ -124,6 +143,27 @@ def test_a_refusal_is_shown_and_is_exit_code_1(config: str, capsys: pytest.Captu
         done = subprocess.run(command, cwd=ROOT, stdin=lines, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert json.loads(done.stdout)["ok"] is False
+
+
+def test_an_encrypted_input_answers_a_key_that_is_allowed_and_nobody_else(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(config).parent
+    capsys.readouterr()
+    assert send(config, "secret", "--key", str(folder / "allowed" / "friend.key_secret"), "x") == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+    stranger = str(folder / "strangers" / "stranger.key_secret")
+    assert main(["send", "--config", config, "--input", "secret", "--timeout", "500ms", "--key", stranger, "x"]) == 1
+    assert send(config, "secret", "x") == 2
+    assert "name this client's secret key with --key" in capsys.readouterr().err
+
+
+def test_keys_are_for_their_owner_alone_and_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", str(tmp_path), "plc"]) == 0
+    secret = tmp_path / "plc.key_secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert str(secret) in capsys.readouterr().out
+    before = secret.read_bytes()
+    assert main(["keys", str(tmp_path), "plc"]) == 2
+    assert secret.read_bytes() == before
 
 
 def test_pull_inputs_take_readings_without_a_word(config: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +227,7 @@ def test_a_second_agent_on_the_same_spool_is_exit_code_2(config: str, tmp_path: 
 
 def test_nobody_there_is_exit_code_1_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "agent.toml"
-    path.write_text(CONFIG.format(folder=tmp_path), encoding="utf-8")
+    path.write_text(CONFIG.format(folder=tmp_path, port=free_port()), encoding="utf-8")
     assert main(["status", "--config", str(path)]) == 1
     for name in ("sensors", "topics", "orders", "jobs"):
         assert main(["send", "--config", str(path), "--input", name, "--timeout", "200ms", "x"]) == 1
