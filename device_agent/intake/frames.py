@@ -3,8 +3,9 @@
 Promises: a turn ends after `TURN_READINGS` readings or `TURN_BYTES` bytes, or when nothing is left; frames of one message stay together
 and in order; of a message that is too large for any log only so much is kept as shows that it is.
 
-How: a reading of one frame costs one `recv`, one `append` and one look at `more`. Bytes are summed up a chunk at a time; chunks shrink
-when messages are large, so that a turn does not overshoot `TURN_BYTES` by much.
+How: frames are received a chunk at a time; each costs one `recv`, one `append` and one question whether more follow. Bytes and answers
+are looked at once a chunk, and only a chunk in which messages of several frames showed up is taken apart. Chunks shrink when frames are
+large, so that a turn does not overshoot `TURN_BYTES` by much.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 
 import zmq
 
-from device_agent.intake.rcvmore import more_of
+from device_agent.intake.rcvmore import MoreFlags
 from device_agent.router import Received, size_of
 from device_agent.wire.block import Payload
 from device_agent.wire.limits import KIB, MAX_FRAMES, MAX_READING, MIB
@@ -26,7 +27,7 @@ TURN_BYTES: Final = 1 * MIB
 #: Frames and bytes of a message that are kept, so that it can be set aside; the rest is read and thrown away.
 KEEP_FRAMES: Final = 4 * MAX_FRAMES
 KEEP_BYTES: Final = 4 * MAX_READING
-_CHUNK: Final = (4, 64)  # readings
+_CHUNK: Final = (4, 64)  # frames
 _CHUNK_BYTES: Final = 64 * KIB
 _NOBLOCK: Final = int(zmq.NOBLOCK)  # an enum member costs more on the way into C
 _COPY: Final = True
@@ -40,7 +41,7 @@ class FrameReader:
         """Read from `socket`; with `authenticated` also learn each reading's CURVE key, which costs about a microsecond more."""
         self._socket = socket
         self._recv = socket.recv
-        self._more = more_of(socket)
+        self._more = MoreFlags(socket, _CHUNK[1])
         self._authenticated = authenticated
         self._limit = _CHUNK[0]
 
@@ -50,14 +51,12 @@ class FrameReader:
         clients: list[str | None] = []
         size = 0
         plain = True
-        more = True
-        while more and len(payloads) < TURN_READINGS and size < TURN_BYTES:
-            limit = self._limit
-            chunk, single = self._chunk_authenticated(clients) if self._authenticated else self._chunk()
+        left = True
+        while left and len(payloads) < TURN_READINGS and size < TURN_BYTES:
+            chunk, single, left = self._chunk_authenticated(clients) if self._authenticated else self._chunk()
             received = sum(map(len, chunk)) if single else sum(map(size_of, chunk))
-            more = len(chunk) == limit
-            if more:
-                self._limit = min(2 * limit, _CHUNK[1]) if received <= _CHUNK_BYTES else max(limit // 2, _CHUNK[0])
+            if left:
+                self._limit = min(2 * self._limit, _CHUNK[1]) if received <= _CHUNK_BYTES else max(self._limit // 2, _CHUNK[0])
             payloads += chunk
             size += received
             plain = plain and single
@@ -65,36 +64,53 @@ class FrameReader:
             time=time, synced=synced, payloads=payloads, size=size, plain=plain, clients=clients if self._authenticated else None
         )
 
-    def _chunk(self) -> tuple[list[Payload], bool]:
-        """Receive up to a chunk of readings; tell whether each has one frame."""
-        chunk: list[Payload] = []
-        append, recv, more, single = chunk.append, self._recv, self._more, True
+    def _chunk(self) -> tuple[list[Payload], bool, bool]:
+        """Receive up to a chunk of frames; return the readings, whether each has one frame, and whether more may wait."""
+        frames: list[Payload] = []
+        append, recv, ask = frames.append, self._recv, self._more.ask
+        self._more.clear()
+        left = True
         try:
-            for _ in repeat(None, self._limit):
+            for call in self._more.calls[: self._limit]:
                 append(recv(_NOBLOCK))
-                if more():
-                    chunk[-1] = self.rest(chunk[-1])  # type: ignore[arg-type]  # the frame that was just appended
-                    single = False
+                ask(*call)
         except zmq.Again:
-            pass  # nothing is left: the chunk is what there was
-        return chunk, single
+            left = False
+        if self._more.none(len(frames)):
+            return frames, True, left
+        return self._group(frames), False, left  # type: ignore[arg-type]  # only frames so far
 
-    def _chunk_authenticated(self, clients: list[str | None]) -> tuple[list[Payload], bool]:
+    def _group(self, frames: list[bytes]) -> list[Payload]:
+        """Put the frames of a chunk together to messages, and receive what is missing of the last one."""
+        readings: list[Payload] = []
+        message: list[bytes] = []
+        for frame, more in zip(frames, self._more.first(len(frames)), strict=True):
+            if more or message:
+                message.append(frame)
+            if not more:
+                readings.append(message or frame)
+                message = []
+        if message:
+            readings.append(self.rest(message))
+        return readings
+
+    def _chunk_authenticated(self, clients: list[str | None]) -> tuple[list[Payload], bool, bool]:
+        """Do the same one message at a time, and learn who sent it."""
         chunk: list[Payload] = []
         single = True
         try:
             for _ in repeat(None, self._limit):
                 frame = self._socket.recv(_NOBLOCK, copy=_FRAME)
-                chunk.append(self.rest(frame.bytes) if frame.more else frame.bytes)
+                chunk.append(self.rest([frame.bytes]) if frame.more else frame.bytes)
                 clients.append(client_of(frame))
                 single = single and not frame.more
         except zmq.Again:
-            pass  # as above
-        return chunk, single
+            return chunk, single, False
+        return chunk, single, True
 
-    def rest(self, first: bytes) -> list[bytes]:
-        """Receive the frames that follow `first`; they are there, since ZeroMQ delivers messages whole."""
-        frames, size = [first], len(first)
+    def rest(self, frames: list[bytes]) -> list[bytes]:
+        """Receive the frames that follow the first ones; they are there, since ZeroMQ delivers messages whole."""
+        size = sum(map(len, frames))
         recv, more = self._recv, self._more
         while True:
             frame = recv()
@@ -112,9 +128,9 @@ class FrameReader:
         """
         identity = self._recv(_NOBLOCK)
         if not self._authenticated:
-            return self.rest(identity), None  # a ROUTER always adds the identity to something
+            return self.rest([identity]), None  # a ROUTER always adds the identity to something
         frame = self._socket.recv(copy=_FRAME)  # libzmq 4.3.4 gives the identity's frame no properties
-        return [identity, *(self.rest(frame.bytes) if frame.more else [frame.bytes])], client_of(frame)
+        return [identity, *(self.rest([frame.bytes]) if frame.more else [frame.bytes])], client_of(frame)
 
 
 def client_of(frame: zmq.Frame) -> str | None:
