@@ -158,9 +158,12 @@ class Appender:
         return _Draft(self._end, self.next, replace(self.open) if self.open is not None else None)
 
     def _fill(self, draft: _Draft, feed: Feed, *, close: bool) -> None:
+        if self.jump is not None and feed.more and self._no_room(draft):
+            draft.full = True  # the jump goes on growing in memory until a reading can follow it
+            return
         self._control(draft)
         while feed.more and not draft.full and draft.size < WRITE:
-            if draft.open is None and draft.position > self._start and self._limit - draft.position < self._wanted:
+            if self._no_room(draft):
                 draft.full = True
                 return
             block = self._block(draft, feed)
@@ -174,6 +177,10 @@ class Appender:
                 self._refuse(draft, feed)
         if close and not feed.more and draft.open is not None:
             self._border(draft)
+
+    def _no_room(self, draft: _Draft) -> bool:
+        """Whether the next envelope should begin in a new segment."""
+        return draft.open is None and (draft.position > self._start or self._control_only) and self._limit - draft.position < self._wanted
 
     @property
     def _wanted(self) -> int:
@@ -279,6 +286,8 @@ class Appender:
                 self._count(owed)
 
     def _count(self, owed: Owed) -> None:
+        if owed.again:
+            return
         if owed.reason == "damaged":
             self._metrics.damaged += owed.last - owed.first + 1
         elif owed.reason == "dropped":

@@ -51,6 +51,7 @@ class Owed:
     last: int
     reason: str
     detail: str
+    again: bool = False  # written before, in a segment that is about to be deleted
 
 
 @dataclass(slots=True)
@@ -94,6 +95,7 @@ class Log:
         """
         self.stream, self.epoch, self.directory = stream, epoch, directory
         self.lock = threading.Lock()
+        self.former = False  # of a former epoch: nothing is added, and in the end the whole log is deleted
         self.state = Shared()
         self._files, self.journal, self._changed, self._ready, self._spoiled = files, journal, changed, ready, spoiled
 
@@ -271,7 +273,7 @@ class Log:
             if flight is not None:
                 self._landed(flight)
         self.journal.settled(first, last)
-        if flight is not None and flight.segment.dead:
+        if flight is not None and (flight.segment.dead or self.former):
             self._changed()
 
     def _told(self, border: Border) -> None:
@@ -285,7 +287,7 @@ class Log:
             segment.untold -= 1
             self._check(segment)
         self.journal.told(border.first, border.last, segment.number)
-        if segment.dead:
+        if segment.dead or self.former:
             self._changed()
 
     def set_apart(self, border: Border, first: int, last: int, detail: str) -> None:
@@ -439,7 +441,7 @@ class Log:
             state.owed.append(Owed(first, last, "dropped", "the oldest gave way: the spool was full"))
         for (first, last), (reason, detail) in reasons.items():
             if (first, last) not in state.told:
-                state.owed.append(Owed(first, last, reason, detail))
+                state.owed.append(Owed(first, last, reason, detail, again=True))
         segment.free, segment.untold, segment.dead = Free(), 0, True
         return True
 

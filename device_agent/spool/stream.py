@@ -29,6 +29,8 @@ class Stream:
     def open(self, setting: Setting) -> None:
         """Open its logs. Raises OSError."""
         self._epochs = tuple(open_epochs(self._directory, setting))
+        for epoch in self._epochs[:-1]:
+            epoch.log.former = True
 
     def close(self) -> None:
         """Close its files."""
@@ -85,12 +87,14 @@ class Stream:
     def chores(self) -> None:
         """Write notices, keep the journals, delete what is done with. Raises Full or OSError; to be called again then."""
         for epoch in self._epochs:
+            sync = False
             if epoch.log.owed() or (epoch is self.present and epoch.appender.jump):
                 epoch.appender.commit(Feed([], epoch.appender.next), close=False)
+                sync = True  # or what a notice speaks for would be taken again after a crash
             dead = epoch.log.dead()
             if epoch.journal.wants_rewrite:
                 epoch.journal.rewrite(epoch.log.snapshot)
-            if dead:
+            if dead or sync:
                 epoch.journal.sync()
             for segment in dead:
                 with contextlib.suppress(FileNotFoundError):  # somebody was faster

@@ -36,11 +36,15 @@ def drain(feed: Feed, filler: Filler, *, room: int, readings: int = MAX_READINGS
 
 
 frames = st.binary(max_size=200)
-payload = st.one_of(frames, st.lists(frames, max_size=4).filter(lambda one: len(one) != 1), st.integers(0, 3000).map(random.Random(7).randbytes))
+payload = st.one_of(
+    frames, st.lists(frames, max_size=4).filter(lambda one: len(one) != 1), st.integers(0, 3000).map(random.Random(7).randbytes)
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(batches=st.lists(st.lists(payload, max_size=30), max_size=6), room=st.integers(40, 5000), readings=st.integers(1, 50), data=st.data())
+@given(
+    batches=st.lists(st.lists(payload, max_size=30), max_size=6), room=st.integers(40, 5000), readings=st.integers(1, 50), data=st.data()
+)
 def test_all_readings_come_out_once_in_order_and_within_the_room(
     batches: list[list[Payload]], room: int, readings: int, data: st.DataObject
 ) -> None:
