@@ -273,7 +273,9 @@ class Writer:
                     continue
                 if self._when_full is WhenFull.DROP_NEWEST:
                     items = self._answer(lane, items)
-                    self._drop(lane, items, str(full))
+                    if not self._drop(lane, items, str(full)):
+                        return
+                    self._block(lane, str(full), now)
                     return
                 self._block(lane, str(full), now)
             except OSError as error:
@@ -348,8 +350,11 @@ class Writer:
             return False
         return True
 
-    def _drop(self, lane: Lane, items: list[Item], reason: str) -> None:
-        """Drop the newest: unacknowledged readings use their numbers, the others are refused and use none."""
+    def _drop(self, lane: Lane, items: list[Item], reason: str) -> bool:
+        """Drop the newest: unacknowledged readings use their numbers, the others are refused and use none.
+
+        Return whether a batch that wants an answer is partly on the disk: it can be neither, and waits.
+        """
         kept = []
         for item in items:
             if item.batch.replies is None:
@@ -361,6 +366,7 @@ class Writer:
         with self._wake:
             lane.cost -= sum(cost(item.batch) for item in items if item not in kept)
         self._put_back(lane, kept)
+        return bool(kept)
 
     def _tidy(self, lane: Lane, now: float) -> None:
         lane.chores = False

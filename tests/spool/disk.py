@@ -1,7 +1,8 @@
 """Fake disk behind the `Files` seam: it forgets what was not synced, tears and reorders sectors, fills up and fails on request.
 
-Model: a file has durable bytes and a list of changes since its last sync; a directory has durable names and likewise. `power_cut` applies, of each file, any subset of the unsynced 512-byte sectors and a prefix of the size changes, and of each directory
-a prefix of the name changes. A failed `datasync` throws the changes away and lets the file look as if they were there: what Linux does.
+Model: a file has durable bytes and a list of changes since its last sync; a directory has durable names and likewise. `power_cut` applies,
+of each file, any subset of the unsynced 512-byte sectors and a prefix of the size changes, and of each directory a prefix of the name
+changes. A failed `datasync` throws the changes away and lets the file look as if they were there: what Linux does.
 """
 
 from __future__ import annotations
