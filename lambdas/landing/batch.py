@@ -38,6 +38,8 @@ PATIENCE = 3
 #: Bytes of rendered lines that may wait for their claims.
 WINDOW = 64 * 2**20
 
+_NO_TIME = "no time left in this invocation"
+
 
 class Verdict(Enum):
     """What the source queue is told: the first three succeed, FAILED comes back."""
@@ -125,7 +127,7 @@ class _Invocation:
         for arrival in arrivals:
             index = len(self._messages)
             self._messages.append(arrival.message)
-            self._settled.append(Settled(Verdict.FAILED, "no time left in this invocation"))
+            self._settled.append(Settled(Verdict.FAILED, _NO_TIME))
             if self._landing.now() < self._enough:
                 self._try(index, arrival)
                 self._collect(limit=WINDOW)
@@ -183,8 +185,13 @@ class _Invocation:
         if before is not None:
             # Epochs get their ordinals in the order of the messages: a new epoch must not overtake the one before it because of an error.
             before.result()
+        self._hurry()
         known = self._landing.ledger.known(line)
         return known if known.ordinal is not None else Known(self._landing.ledger.register(line), known.folded)
+
+    def _hurry(self) -> None:
+        if self._landing.now() >= self._enough:  # a ledger that answers slowly must not eat the time for putting what is mine
+            raise NotNow(_NO_TIME)
 
     def _decide(self, entry: _Entry, arrived: int, rival: Future[Result] | None) -> Result:
         if rival is not None:
@@ -192,6 +199,7 @@ class _Invocation:
         try:
             known = self._known[entry.line].result()
             entry.ordinal = known.ordinal or 0
+            self._hurry()
             if isinstance(entry.content, Notice):
                 stands = self._landing.ledger.notice(entry.content, arrived=arrived)
                 return Result(Outcome.DUPLICATE) if stands else Result(Outcome.CONFLICT, "another notice stands for these numbers")

@@ -7,8 +7,8 @@ Columns without a value are left out. `stream` and the day of arrival stand in t
 A payload stands as `data` if it is one frame of UTF-8 (any escapes are JSON's), as `data_base64` if it is another single frame, and as
 `frames`, an array of base64, if it is not a single frame.
 
-How: what a run of readings shares is written once and looked up per (time, clock, topic, client); per reading there are two look-ups and
-one join, and text is escaped by the scanner of the json module, in C. This is the hot path of `archive`.
+How: what readings share is written once, and looked up by receive time and by (clock, topic, client); per reading there are two look-ups
+and one join, and text is escaped by the scanner of the json module, in C. This is the hot path of `archive`.
 """
 
 from __future__ import annotations
@@ -24,32 +24,46 @@ from device_agent.wire.envelope import Envelope, rfc3339
 def lines(envelope: Envelope, *, arrived: int) -> bytes:
     """Return the lines of all readings in order, each with its newline. `arrived`: when SQS took the message, microseconds since 1970."""
     readings = envelope.readings
-    heads = _Heads(envelope, arrived)
-    shared = map(heads.__getitem__, zip(readings.received, readings.synced, readings.topics, readings.clients, strict=True))
+    start = f',"device":{quote(envelope.device)},"epoch":{quote(envelope.epoch)},"received":"'
+    times = map(_Times().__getitem__, readings.received)
+    labels = map(_Labels(arrived).__getitem__, zip(readings.synced, readings.topics, readings.clients, strict=True))
+    seqs = range(envelope.first, envelope.last + 1)
     rows = [
-        f'{{"seq":{seq}{head}{value}}}\n'
-        for seq, head, value in zip(range(envelope.first, envelope.last + 1), shared, values(readings.payloads), strict=True)
+        f'{{"seq":{seq}{start}{time}{label}{value}}}\n'
+        for seq, time, label, value in zip(seqs, times, labels, values(readings.payloads), strict=True)
     ]
     return "".join(rows).encode("ascii")
 
 
-class _Heads(dict[tuple[int, bool, str | None, str | None], str]):
-    """All members between the sequence number and the payload, made once for each combination."""
+class _Times(dict[int, str]):
+    """RFC 3339 text of microseconds since 1970, made once for each; the date and time of day once a second."""
 
-    def __init__(self, envelope: Envelope, arrived: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._start = f',"device":{quote(envelope.device)},"epoch":{quote(envelope.epoch)},"received":"'
+        self._seconds: dict[int, str] = {}
+
+    def __missing__(self, time: int) -> str:
+        second, rest = divmod(time, 1_000_000)
+        head = self._seconds.get(second)
+        if head is None:
+            head = self._seconds[second] = rfc3339(second * 1_000_000)[: -len("000000Z")]
+        text = self[time] = f"{head}{rest:06d}Z"
+        return text
+
+
+class _Labels(dict[tuple[bool, str | None, str | None], str]):
+    """All members between the receive time and the payload, made once for each combination of clock state, topic and client."""
+
+    def __init__(self, arrived: int) -> None:
+        super().__init__()
         self._arrived = f'"arrived":"{rfc3339(arrived)}",'
 
-    def __missing__(self, shared: tuple[int, bool, str | None, str | None]) -> str:
-        received, synced, topic, client = shared
-        head = f'{self._start}{rfc3339(received)}","clock":"{"synced" if synced else "unsynced"}",{self._arrived}'
-        if client is not None:
-            head += f'"client":{quote(client)},'
-        if topic is not None:
-            head += f'"topic":{quote(topic)},'
-        self[shared] = head
-        return head
+    def __missing__(self, shared: tuple[bool, str | None, str | None]) -> str:
+        synced, topic, client = shared
+        who = "" if client is None else f'"client":{quote(client)},'
+        what = "" if topic is None else f'"topic":{quote(topic)},'
+        text = self[shared] = f'","clock":"{"synced" if synced else "unsynced"}",{self._arrived}{who}{what}'
+        return text
 
 
 def values(payloads: list[Payload]) -> Iterable[str]:

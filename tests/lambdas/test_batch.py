@@ -188,6 +188,21 @@ def test_a_batch_that_takes_too_long_puts_what_it_has_and_gives_the_rest_back(wo
     assert world.seqs() == [1, 2, 3]
 
 
+def test_a_ledger_that_answers_slowly_leaves_time_to_put_what_is_mine(world: World) -> None:
+    def slow(name: str) -> Fate:
+        world.now += 10 if name == "claim" else 0
+        return Fate.WELL
+
+    world.ledger.network.gate = slow
+    with ThreadPoolExecutor(1) as pool:  # so that all messages are taken before the first claim is answered
+        messages = [message(body(n, [b"a"])) for n in range(1, 11)]
+        report = world.landing(pool).land(list(decoded(messages)), deadline=world.now + 60)
+    done = verdicts(report).count(Verdict.LANDED)
+    assert 1 <= done <= 4
+    assert world.seqs() == list(range(1, done + 1))
+    assert len(world.ledger.memory.claims) == done
+
+
 def test_lines_that_wait_are_bounded_by_the_window(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "WINDOW", 1)
     assert verdicts(world.land(*[message(body(n, [b"a"])) for n in range(1, 6)])) == [Verdict.LANDED] * 5
