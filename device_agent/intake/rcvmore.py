@@ -58,9 +58,11 @@ class MoreFlags:
 
     def __call__(self) -> int:
         """Ask about the frame that was received last, by itself."""
-        self._flags[0] = -1
+        flags = self._flags
+        flags[0] = -1
         self.ask(*self.calls[0])
-        return self.first(1)[0]
+        more = flags[0]
+        return more if more >= 0 else self.first(1)[0]
 
 
 def _getsockopt() -> Callable[..., int] | None:
