@@ -50,14 +50,15 @@ def test_orders_are_acknowledged_and_logged_with_their_number(bench: Bench, tmp_
 
 
 def test_an_order_is_sent_again_when_the_agent_was_away(bench: Bench, tmp_path: Path) -> None:
-    with bench.context.socket(zmq.ROUTER) as dead:  # accepts, and never answers
+    command = [sys.executable, str(EXAMPLES / "order_req.py"), "--connect", f"ipc://{tmp_path}/in", "--count", "1", "--timeout", "0.2"]
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as dead:  # accepts, and never answers
         dead.setsockopt(zmq.LINGER, 0)
         dead.bind(f"ipc://{tmp_path}/in")
-        command = [sys.executable, str(EXAMPLES / "order_req.py"), "--connect", f"ipc://{tmp_path}/in", "--count", "1", "--timeout", "0.2"]
         client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert dead.poll(10_000)
-    bench.run(Pattern.REP, bind=(f"ipc://{tmp_path}/in",))
-    out, _ = client.communicate(timeout=20)
+    with client:
+        bench.run(Pattern.REP, bind=(f"ipc://{tmp_path}/in",))
+        out, _ = client.communicate(timeout=20)
     result = json.loads(out)
     assert result["acknowledged"] == 1
     assert result["repeated"] >= 1
