@@ -45,7 +45,7 @@ $(VENV)/oldest/.installed: requirements-oldest.lock $(VENV)/.installed
 
 .PHONY: test-oldest
 test-oldest: $(VENV)/oldest/.installed ## The device's tests on the versions that Debian 12 packages
-	@$(VENV)/oldest/bin/python -m pytest -p no:cacheprovider tests/agent tests/wire tests/intake tests/spool tests/uplink tests/contract tests/faults $(ARGS)
+	@$(VENV)/oldest/bin/python -m pytest -p no:cacheprovider tests/agent tests/config tests/wire tests/intake tests/spool tests/uplink tests/contract tests/faults $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.installed ## Linters and strict typing

@@ -68,8 +68,11 @@ class Agent:
             self._spool.start()
             self._uplink.start()
             self._intake.start()
-        except BaseException:
-            self.stop(drain=0.0, flush=0.0)
+        except BaseException as error:
+            try:
+                self.stop(drain=0.0, flush=0.0)
+            except Exception as another:  # noqa: BLE001  # the first error is the one that says what is wrong
+                error.add_note(f"and stopping what had started failed: {another!r}")
             raise
 
     def stop(self, *, drain: float, flush: float) -> None:
