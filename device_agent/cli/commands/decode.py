@@ -56,7 +56,7 @@ def _stream(file: TextIO, name: str) -> bool:
     good = True
     for line, body in _bodies(file):
         try:
-            rows = _rows(envelope.decode(body))
+            rows = rows_of(envelope.decode(body))
         except EnvelopeError as error:
             print(f"{name}:{line}: not a valid body: {error}", file=sys.stderr)
             good = False
@@ -129,7 +129,8 @@ def _messages(document: object) -> list[Any] | None:
     return next(([document[key]] for key in ("Body", "body") if isinstance(document.get(key), str)), None)
 
 
-def _rows(decoded: Envelope | Notice) -> Iterator[dict[str, Any]]:
+def rows_of(decoded: Envelope | Notice) -> Iterator[dict[str, Any]]:
+    """Yield a row for each reading, or one for a notice."""
     from device_agent.wire import envelope  # noqa: PLC0415  # here already
 
     head = {"device": decoded.device, "stream": decoded.stream, "epoch": decoded.epoch}
