@@ -50,7 +50,7 @@ class Lane:
     stream: Stream
     queue: deque[Item] = field(default_factory=deque)
     cost: int = 0  # of the queue, and of what is being written
-    hurry: int = 0  # batches in the queue that wait for an answer
+    hurry: int = 0  # batches in the queue that wait for an answer, and of which nothing is on the disk yet
     sendable: bool = False
     chores: bool = True  # something is to be written, deleted or rewritten
     chores_at: float = 0.0  # not before
@@ -247,13 +247,13 @@ class Writer:
             return _NEVER
         return since + lane.stream.config.linger - now
 
-    def _write(self, lane: Lane, now: float) -> None:
-        """Commit what waits, up to a chunk."""
+    def _write(self, lane: Lane, now: float) -> bool:
+        """Commit what waits, up to a chunk; return whether the disk took it."""
         items, size = [], 0
         with self._wake:
             while lane.queue and size < CHUNK:
                 item = lane.queue.popleft()
-                lane.hurry -= item.batch.replies is not None
+                lane.hurry -= _hurries(item)
                 size += cost(item.batch)
                 items.append(item)
         since = lane.stream.open_since()
@@ -262,9 +262,10 @@ class Writer:
         # a border that is due before the next commit would be goes with this one
         soon = min(self._interval, lane.stream.config.linger) / 2
         close = lane.sendable and since + lane.stream.config.linger <= now + soon and not lane.stream.waiting()
-        self._commit(lane, items, now, close=close or (self._stopping and not lane.queue))
+        return self._commit(lane, items, now, close=close or (self._stopping and not lane.queue))
 
-    def _commit(self, lane: Lane, items: list[Item], now: float, *, close: bool) -> None:
+    def _commit(self, lane: Lane, items: list[Item], now: float, *, close: bool) -> bool:
+        taken = True
         while True:
             try:
                 lane.stream.commit(items, close=close)
@@ -273,17 +274,20 @@ class Writer:
                     continue
                 if self._when_full is WhenFull.DROP_NEWEST:
                     items = self._answer(lane, items)
-                    if not self._drop(lane, items, str(full)):
-                        return
-                    self._block(lane, str(full), now)
-                    return
+                    waits = self._drop(lane, items, str(full))
+                    if waits:
+                        self._block(lane, str(full), now)
+                    return not waits
+                taken = False
                 self._block(lane, str(full), now)
             except OSError as error:
+                taken = False
                 self._block(lane, f"writing to the disk fails: {error.strerror or error}", now)
             break
         self._put_back(lane, self._answer(lane, items))
-        if lane.blocked:
+        if not taken:
             self._refuse(lane)
+        return taken
 
     def _answer(self, lane: Lane, items: list[Item]) -> list[Item]:
         """Acknowledge what is wholly on the disk; return the rest."""
@@ -303,13 +307,13 @@ class Writer:
         if items:
             with self._wake:
                 lane.queue.extendleft(reversed(items))
-                lane.hurry += sum(item.batch.replies is not None for item in items)
+                lane.hurry += sum(map(_hurries, items))
 
     def _refuse(self, lane: Lane) -> None:
         """Tell everybody who waits for an answer that there is none to wait for; a batch that is partly on the disk waits on."""
         with self._wake:
-            items = [item for item in lane.queue if item.batch.replies is not None and not item.done]
-            lane.queue = deque(item for item in lane.queue if item.batch.replies is None or item.done)
+            items = [item for item in lane.queue if _hurries(item)]
+            lane.queue = deque(item for item in lane.queue if not _hurries(item))
             lane.cost -= sum(cost(item.batch) for item in items)
             lane.hurry = 0
         for item in items:
@@ -333,11 +337,10 @@ class Writer:
         except (Full, OSError) as error:
             self._block(lane, str(error) if isinstance(error, Full) else f"writing to the disk fails: {error.strerror or error}", now)
             return
-        lane.blocked = ""
-        events.spool_unblocked(lane.stream.config.name)
-        self._write(lane, now)
-        if not lane.blocked:
+        if self._write(lane, now):
+            lane.blocked = ""
             lane.backoff.succeeded()
+            events.spool_unblocked(lane.stream.config.name)
 
     def _sacrifice(self, lane: Lane) -> bool:
         """Make room by dropping the oldest envelopes."""
@@ -381,3 +384,7 @@ class Writer:
     def _chore_failed(self, lane: Lane, error: Exception, now: float) -> None:
         events.spool_chore_failed(lane.stream.config.name, error)
         lane.chores, lane.chores_at = True, now + lane.backoff.failed()
+
+
+def _hurries(item: Item) -> bool:
+    return item.batch.replies is not None and not item.done

@@ -124,7 +124,11 @@ class FakeDisk:
             inode.changes.clear()
             raise
         if self.honest:
-            inode.durable = bytearray(inode.current)
+            for kind, where, data in inode.changes:
+                if kind == "write":
+                    _write(inode.durable, where, data)
+                else:
+                    _resize(inode.durable, where)
             inode.changes.clear()
 
     def sync_directory(self, path: str) -> None:

@@ -1,0 +1,169 @@
+"""Damage on the card: flipped bits, lost files, torn ends. It opens, it goes on, it tells what is missing, it never loops."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device_agent.wire.limits import KIB, MIB
+from tests.spool.disk import Inode
+from tests.spool.world import ROOT, World
+
+
+def backlog() -> World:
+    """Three closed segments or more, and one that is written."""
+    world = World(max_bytes=1 * MIB)
+    for _ in range(40):
+        world.commit(5, 1400)
+    world.spool.stop()
+    world.spool.close()
+    return world
+
+
+def logs(world: World) -> list[Inode]:
+    path = next(one for one in world.disk.directories if "/000001-" in one)
+    names = sorted(name for name in world.disk.directories[path].current if name.endswith(".log"))
+    return [world.disk.directories[path].current[name] for name in names]
+
+
+def reopen(world: World) -> set[int]:
+    """Open, take everything, write the notices; return the numbers that are neither there nor noticed."""
+    world.restart(cut=False)
+    for _ in range(3):
+        world.check()
+        world.turn()
+    found: set[int] = set()
+    while (border := world.take()) is not None:
+        found.update(world.see(border))
+        if border.reason:
+            assert border.reason == "damaged"
+            found.update(range(border.first, border.last + 1))
+    world.turn()
+    while (border := world.take()) is not None:
+        found.update(range(border.first, border.last + 1))
+    return set(world.twins["a"].acknowledged) - found
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), flips=st.integers(1, 3))
+def test_flipped_bits_in_closed_segments_cost_only_what_they_hit(seed: int, flips: int) -> None:
+    world = backlog()
+    values = random.Random(seed)
+    closed = logs(world)[:-1]
+    assert len(closed) >= 2
+    for _ in range(flips):
+        content = values.choice(closed).current
+        content[values.randrange(len(content))] ^= 1 << values.randrange(8)
+    assert reopen(world) == set()
+    noticed = world.twins["a"].noticed
+    assert len(noticed) <= 5 * flips
+    before = len(world.twins["a"].acknowledged)
+    world.commit(1)
+    assert len(world.twins["a"].acknowledged) == before + 1
+
+
+def test_damage_is_noticed_once_and_kept_aside() -> None:
+    world = backlog()
+    content = logs(world)[0].current
+    content[500] ^= 1
+    assert reopen(world) == set()
+    first = set(world.twins["a"].noticed)
+    assert first
+    assert world.spool.status()["damaged_files"] == 1
+    assert world.metrics.streams["a"].damaged == len(first)
+    for border in list(world.flying):
+        world.deliver(border)
+    world.turn()
+    world.restart(orderly=True)
+    world.check()
+    assert world.take() is None
+
+
+def test_a_lost_segment_file_is_noticed() -> None:
+    for which in (0, 1):
+        world = backlog()
+        path = next(one for one in world.disk.directories if "/000001-" in one)
+        name = sorted(one for one in world.disk.directories[path].current if one.endswith(".log"))[which]
+        del world.disk.directories[path].current[name]
+        assert reopen(world) == set()
+        assert world.twins["a"].noticed
+
+
+def test_rubbish_in_place_of_any_one_segment_is_survived() -> None:
+    count = len(logs(backlog()))
+    for which in range(count - 1):
+        world = backlog()
+        content = logs(world)[which].current
+        content[:] = world.random.randbytes(len(content))
+        assert reopen(world) == set()
+
+
+def test_every_length_of_the_last_segment_opens() -> None:
+    for cut in range(0, 3000, 37):
+        world = World(linger=3600.0)
+        world.online(False)
+        for _ in range(6):
+            world.commit(2, 100)
+        world.spool.close()
+        (last,) = logs(world)
+        used = len(bytes(last.current).rstrip(b"\0"))
+        if cut > used:
+            break
+        del last.current[used - cut :]
+        world.twins["a"].acknowledged.clear()  # the disk lied: nothing can be promised but that it opens
+        world.restart(cut=False)
+        world.check()
+        world.commit(1)
+        assert len(world.twins["a"].acknowledged) == 1
+        world.check()
+
+
+def test_a_torn_end_is_cut_and_a_copy_is_kept() -> None:
+    world = World()
+    world.commit(3, 1000)
+    used = world.spool._streams["a"].present.appender._end
+    world.spool.close()
+    (last,) = logs(world)
+    last.current[used : used + 40] = b"\xabDAL" + bytes(range(36))
+    world.restart(cut=False)
+    assert world.metrics.streams["a"].torn_bytes == 40
+    assert world.spool.status()["damaged_files"] == 1
+    world.check()
+    world.restart(orderly=True)
+    assert world.metrics.streams["a"].torn_bytes == 0
+
+
+def test_a_damaged_journal_only_causes_re_sends() -> None:
+    world = World()
+    for _ in range(6):
+        world.commit(1)
+        border = world.take()
+        assert border is not None
+        world.deliver(border)
+    world.spool.stop()
+    world.spool.close()
+    path = next(one for one in world.disk.directories if "/000001-" in one)
+    content = world.disk.directories[path].current["delivered.journal"].current
+    for at in range(len(content)):
+        content[at] ^= 0x55
+        world.restart(cut=False)
+        world.check()
+        world.spool.close()
+        content = world.disk.directories[path].current["delivered.journal"].current
+        if at >= len(content) - 1:
+            break
+
+
+def test_files_of_other_people_are_left_alone() -> None:
+    world = World(max_bytes=512 * KIB)
+    world.commit(1)
+    world.spool.stop()
+    world.spool.close()
+    path = next(one for one in world.disk.directories if "/000001-" in one)
+    world.disk.directories[path].current["notes.txt"] = Inode(current=bytearray(b"mine"))
+    world.disk.make_directory(f"{ROOT}/streams/a/backup")
+    world.restart(cut=False)
+    world.check()
+    assert world.disk.directories[path].current["notes.txt"].current == b"mine"
