@@ -1,0 +1,26 @@
+"""`kill -9` at any instant, while the cloud fails at random: what was acknowledged is in the lake once, in order, and the books balance."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from localcloud import LocalCloud
+from tests.lab.backend import CloudBackend
+from tests.lab.killing import KillLoop
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+def test_twenty_kills_lose_double_and_reorder_nothing(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> None:
+    seed = secrets.randbelow(2**31)
+    print(f"seed {seed}")
+    folder: Path = tmp_path_factory.mktemp("k")
+    with CloudBackend(cloud, seed=seed) as backend:
+        loop = KillLoop(backend, folder, seed=seed, device=f"kill-{seed}", rate=100, say=print)
+        with loop.agent:
+            result = loop.round(20, longest=0.7)
+    assert result.faults == []
+    assert result.acknowledged > 500
