@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,7 @@ from tests.uplink.support import put, stream
 __all__ = ["_credentials", "eventually", "start"]  # fixtures
 
 Eventually = Callable[[Callable[[], bool]], None]
+Serve = Callable[..., FakeSqs]
 
 
 class WrongClock:
@@ -51,9 +54,15 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     return made
 
 
-def serve(authority: Authority, **dates: float) -> FakeSqs:
-    """An SQS behind TLS; the server's name is localhost unless `host` says otherwise."""
-    return FakeSqs(tls=authority.server(authority.issue("server", **dates)))  # type: ignore[arg-type]
+@pytest.fixture
+def serve(authority: Authority) -> Iterator[Serve]:
+    """Start SQS behind TLS; the servers end after the uplinks, which `start` ends."""
+    with ExitStack() as servers:
+
+        def run(issuer: Authority = authority, **certificate: Any) -> FakeSqs:
+            return servers.enter_context(FakeSqs(tls=issuer.server(issuer.issue("server", **certificate))))
+
+        yield run
 
 
 def start_at(start: Start, sqs: FakeSqs, spool: FakeSpool, clock: WrongClock) -> Uplink:
@@ -63,10 +72,9 @@ def start_at(start: Start, sqs: FakeSqs, spool: FakeSpool, clock: WrongClock) ->
 
 
 @pytest.fixture
-def sqs(authority: Authority) -> Iterator[FakeSqs]:
+def sqs(serve: Serve) -> FakeSqs:
     """SQS with a certificate that is valid today."""
-    with serve(authority) as server:
-        yield server
+    return serve()
 
 
 @pytest.mark.parametrize("offset", [SINCE_1970, -3600.0, 3600.0, 86_400.0 * 400])
@@ -78,62 +86,60 @@ def test_a_board_with_a_wrong_clock_learns_the_time_and_sends(offset: float, sqs
 
 
 def test_in_1970_a_certificate_of_another_time_is_taken_since_its_dates_mean_nothing(
-    authority: Authority, start: Start, eventually: Eventually
+    serve: Serve, start: Start, eventually: Eventually
 ) -> None:
-    with serve(authority, begins=-60.0, ends=-30.0) as sqs:
-        spool = FakeSpool("telemetry")
-        put(spool, "telemetry", b"x")
-        start_at(start, sqs, spool, WrongClock(SINCE_1970))
-        eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
+    sqs = serve(begins=-60.0, ends=-30.0)
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    start_at(start, sqs, spool, WrongClock(SINCE_1970))
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
 
 
-def test_with_a_plausible_clock_an_expired_certificate_is_refused(authority: Authority, start: Start, eventually: Eventually) -> None:
-    with serve(authority, begins=-60.0, ends=-30.0) as sqs:
-        spool = FakeSpool("telemetry")
-        put(spool, "telemetry", b"x")
-        uplink = start_at(start, sqs, spool, WrongClock(0.0))
-        eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
-        assert "cannot be trusted" in uplink.status()["telemetry"]["problem"]
-        assert sqs.requests == []
+def test_with_a_plausible_clock_an_expired_certificate_is_refused(serve: Serve, start: Start, eventually: Eventually) -> None:
+    sqs = serve(begins=-60.0, ends=-30.0)
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    uplink = start_at(start, sqs, spool, WrongClock(0.0))
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+    assert "cannot be trusted" in uplink.status()["telemetry"]["problem"]
+    assert sqs.requests == []
 
 
 @pytest.mark.parametrize("offset", [SINCE_1970, 0.0])
-def test_another_hosts_certificate_is_refused_also_in_1970(
-    offset: float, authority: Authority, start: Start, eventually: Eventually
-) -> None:
-    with serve(authority, host="elsewhere.example") as sqs:  # type: ignore[arg-type]
-        spool = FakeSpool("telemetry")
-        put(spool, "telemetry", b"x")
-        uplink = start_at(start, sqs, spool, WrongClock(offset))
-        eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
-        assert sqs.requests == []
+def test_another_hosts_certificate_is_refused_also_in_1970(offset: float, serve: Serve, start: Start, eventually: Eventually) -> None:
+    sqs = serve(host="elsewhere.example")
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    uplink = start_at(start, sqs, spool, WrongClock(offset))
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+    assert sqs.requests == []
 
 
 @pytest.mark.parametrize("offset", [SINCE_1970, 0.0])
 def test_a_strangers_certificate_is_refused_also_in_1970(
-    offset: float, authority: Authority, tmp_path: Path, start: Start, eventually: Eventually
+    offset: float, serve: Serve, tmp_path: Path, start: Start, eventually: Eventually
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    with serve(Authority(other)) as sqs:
-        spool = FakeSpool("telemetry")
-        put(spool, "telemetry", b"x")
-        uplink = start_at(start, sqs, spool, WrongClock(offset))
-        eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
-        assert sqs.requests == []
+    sqs = serve(Authority(other))
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    uplink = start_at(start, sqs, spool, WrongClock(offset))
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+    assert sqs.requests == []
 
 
-def test_once_the_clock_is_set_dates_are_verified_again(authority: Authority, start: Start, eventually: Eventually) -> None:
-    with serve(authority, begins=-60.0, ends=-30.0) as sqs:
-        spool = FakeSpool("telemetry")
-        put(spool, "telemetry", b"x")
-        clock = WrongClock(SINCE_1970)
-        uplink = start_at(start, sqs, spool, clock)
-        eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
-        clock.offset = 0.0
-        put(spool, "telemetry", b"y")
-        eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
-        assert spool.delivered_ranges("telemetry") == [(1, 1)]
+def test_once_the_clock_is_set_dates_are_verified_again(serve: Serve, start: Start, eventually: Eventually) -> None:
+    sqs = serve(begins=-60.0, ends=-30.0)
+    spool = FakeSpool("telemetry")
+    put(spool, "telemetry", b"x")
+    clock = WrongClock(SINCE_1970)
+    uplink = start_at(start, sqs, spool, clock)
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
+    clock.offset = 0.0
+    put(spool, "telemetry", b"y")
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
+    assert spool.delivered_ranges("telemetry") == [(1, 1)]
 
 
 def test_a_clock_that_is_set_or_unset_while_it_runs_does_no_harm(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from device_agent.uplink.http import Http
 from device_agent.uplink.verdicts import NotSent
 from tests.fakes.spool import FakeSpool
 from tests.fakes.sqs import FakeSqs
+from tests.fakes.sqs.server import LoopbackServer
 from tests.fakes.tls import Authority, Pair
 from tests.uplink.conftest import Start
 from tests.uplink.support import put, stream
@@ -74,12 +75,7 @@ class Provider:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        tls = authority.server(authority.issue("provider"), clients=True)
-        self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._server = LoopbackServer(Handler, authority.server(authority.issue("provider"), clients=True))
         self.host = f"localhost:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
@@ -118,7 +114,8 @@ def config(authority: Authority, host: str, pair: Pair | None = None) -> IotConf
 
 def credentials(iot: IotConfig, clock: Any) -> tuple[IotCredentials, Http]:
     offset = ClockOffset(clock)
-    http = Http(config=UplinkConfig(connect_timeout=2, read_timeout=2), offset=offset, ca=iot.ca, client_cert=(iot.certificate, iot.private_key))
+    pair = (iot.certificate, iot.private_key)
+    http = Http(config=UplinkConfig(connect_timeout=2, read_timeout=2), offset=offset, ca=iot.ca, client_cert=pair)
     return IotCredentials(iot, http=http, offset=offset), http
 
 
@@ -176,7 +173,7 @@ def test_while_the_provider_fails_valid_credentials_are_used_on(authority: Autho
 def test_a_refusal_says_what_the_provider_says(authority: Authority, provider: Provider) -> None:
     provider.status = 403
     source, http = credentials(config(authority, provider.host), MovableClock())
-    with pytest.raises(NotSent, match="403.*Invalid thing name"):
+    with pytest.raises(NotSent, match=r"403.*Invalid thing name"):
         source.get()
     http.close()
 
@@ -194,7 +191,7 @@ def test_without_a_certificate_of_the_authority_there_is_nothing(authority: Auth
 def test_a_key_that_others_can_read_is_refused_with_the_command_that_mends_it(authority: Authority) -> None:
     pair = authority.issue("device")
     Path(pair.key).chmod(0o640)
-    with pytest.raises(ConfigError, match="mode 0640.*chmod 0600"):
+    with pytest.raises(ConfigError, match=r"mode 0640.*chmod 0600"):
         credentials(config(authority, "localhost:1", pair), MovableClock())
 
 

@@ -70,7 +70,7 @@ class UplinkMachine(RuleBasedStateMachine):
             self.sim.accept_one(job, index) if fate == "ok" else NotSent(Cause.SERVICE, fate) for index, fate in enumerate(fates)
         ]  # fmt: skip
         self.sim.scheduler.done(job, result)
-        self.note_failures(job, [verdict is not None for verdict in result])
+        self.note_failures(job, [isinstance(verdict, NotSent) for verdict in result])
 
     def note_failures(self, job: Send, failed: list[bool]) -> None:
         if job.queue.fifo:

@@ -27,13 +27,30 @@ ACCOUNT = "123456789012"
 KEYS = {"AKIDTEST": "secret"}
 
 
-class _Server(ThreadingHTTPServer):
+class LoopbackServer(ThreadingHTTPServer):
+    """HTTP or HTTPS on a free port of loopback. TLS begins in the connection's own thread, and no failed handshake leaves a socket open."""
+
     daemon_threads = True
     block_on_close = False
-    fake: FakeSqs
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self._tls = tls
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self._tls is None:
+            super().finish_request(request, client_address)
+            return
+        with self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as wrapped:
+            wrapped.do_handshake()
+            super().finish_request(wrapped, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are what this is for."""
+
+
+class _Server(LoopbackServer):
+    fake: FakeSqs
 
 
 class FakeSqs:
@@ -52,11 +69,8 @@ class FakeSqs:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(_Handler, tls)
         self._server.fake = self
-        if tls is not None:
-            # the handshake happens in the connection's own thread, at its first read
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.endpoint = f"{'https' if tls else 'http'}://localhost:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
