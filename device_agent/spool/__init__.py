@@ -25,6 +25,7 @@ The way through the files
     record, scan, chunk, index, budget    no input or output: formats and sums
     files                                 the only seam to the file system
     log, appender, journal, quarantine    one log: its readers' half, its writer's half, what was delivered, what was set aside
+    segment, overflow                     reading a segment's file; which one gives way at the cap
     opening, stream                       a directory becomes logs; the logs of a stream's epochs
     writer                                the thread: group commit
     spool                                 the composition: `Sink` and `Source`

@@ -52,37 +52,11 @@ class Journal:
 
     def load(self) -> tuple[Ranges, Told]:
         """Open the file, or make one; return what it says."""
-        settled, told = Ranges(), Told()
         self._fd = self._files.open(self._path, create=True)
-        size = self._files.size(self._fd)
-        data = self._files.pread(self._fd, size, 0)
-        position = self._head(data)
-        while 0 <= position < len(data):
-            header = record.header_at(data, position)
-            if header is None:
-                self._broken = True
-                following = data.find(record.MAGIC, position + 1)
-                position = following
-                continue
-            if header.kind == Kind.SETTLED and header.numbers:
-                settled.add(header.first, header.last)
-            elif header.kind == Kind.TOLD and header.numbers:
-                told[header.first, header.last] = header.segment
-            position += header.size
+        data = self._files.pread(self._fd, self._files.size(self._fd), 0)
+        settled, told, self._broken = entries(data, self._epoch)
         self._end = len(data)
         return settled, told
-
-    def _head(self, data: bytes) -> int:
-        """Return where the entries begin, or -1 for a journal that is new or of another epoch."""
-        header = record.header_at(data, 0)
-        if header is not None and header.kind == Kind.JOURNAL:
-            body = record.body_at(data, 0, header)
-            if body is not None and body.hex() == self._epoch:
-                return header.size
-            self._broken = True
-            return -1
-        self._broken = True
-        return 0 if data else -1  # a damaged head: the entries behind it are still good
 
     def settled(self, first: int, last: int) -> None:
         """Note that the numbers need not be sent again."""
@@ -151,3 +125,32 @@ class Journal:
 
 #: The smallest useful limit: the head and some tens of entries.
 SMALLEST: Final = 64 * HEADER_SIZE
+
+
+def entries(data: bytes, epoch: str) -> tuple[Ranges, Told, bool]:
+    """Return what a journal's bytes say, and whether it must be rewritten: it is new, damaged or of another epoch."""
+    settled, told = Ranges(), Told()
+    position, broken = _head(data, epoch)
+    while 0 <= position < len(data):
+        header = record.header_at(data, position)
+        if header is None:
+            broken = True
+            position = data.find(record.MAGIC, position + 1)
+            continue
+        if header.kind == Kind.SETTLED and header.numbers:
+            settled.add(header.first, header.last)
+        elif header.kind == Kind.TOLD and header.numbers:
+            told[header.first, header.last] = header.segment
+        position += header.size
+    return settled, told, broken
+
+
+def _head(data: bytes, epoch: str) -> tuple[int, bool]:
+    """Return where the entries begin (-1: there are none for this epoch), and whether the head is not as it should be."""
+    header = record.header_at(data, 0)
+    if header is None or header.kind != Kind.JOURNAL:
+        return (0 if data else -1), True  # a damaged head: the entries behind it are still good
+    body = record.body_at(data, 0, header)
+    if body is not None and body.hex() == epoch:
+        return header.size, False
+    return -1, True

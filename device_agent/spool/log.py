@@ -118,7 +118,7 @@ class Log:
                         continue
                     flight = self._fly(segment, at, entry)
             if flight is None:
-                self._load(segment)
+                self.load(segment)
             elif not flight.border.reason:
                 return flight.border
             else:
@@ -161,9 +161,10 @@ class Log:
 
     # Loading an index
 
-    def _load(self, segment: Segment) -> None:
+    def load(self, segment: Segment) -> None:
+        """Read a closed segment and make its index; what turns out damaged is settled and owed a notice. Raises OSError."""
         with self.lock:
-            following = self._following(segment)
+            following = self.following(segment)
         if following is None:
             return
         data = segments.read(self._files, segment.path)
@@ -181,7 +182,8 @@ class Log:
         if owed or segment.dead:
             self._changed()
 
-    def _following(self, segment: Segment) -> Segment | None:
+    def following(self, segment: Segment) -> Segment | None:
+        """Return the segment behind one, if there is any. Under `lock`."""
         every = self.state.segments
         return next((following for one, following in pairwise(every) if one is segment), None)
 
@@ -330,7 +332,7 @@ class Log:
         """Give a segment up if nothing in it is wanted any more. Under `lock`."""
         if segment.dead or segment.flying or segment.untold or segment.free is None or segment.free:
             return
-        following = self._following(segment)
+        following = self.following(segment)
         if following is None:
             return
         if following.base == segment.base or self.state.settled.covers(segment.base, following.base - 1):
@@ -412,39 +414,6 @@ class Log:
                 state.flights or state.owed or (last is not None and (last.free is None or last.free or last.untold))
             )
 
-    def sacrifice(self) -> bool:
-        """Give up the oldest segment with envelopes that nobody has; False if there is none that would make room."""
-        for segment in self._victims():
-            if segment.free is None or segment.entries is None:
-                self._load(segment)
-            with self.lock:
-                notices = [entry for entry in segment.entries or () if entry.notice]
-            reasons = {(entry.first, entry.last): segments.reason(self._files, segment.path, entry.position) for entry in notices}
-            with self.lock:
-                if self._give_up(segment, reasons):
-                    return True
-        return False
-
-    def _victims(self) -> list[Segment]:
-        with self.lock:
-            return [one for one in self.state.segments[:-1] if not one.dead and not one.flying]
-
-    def _give_up(self, segment: Segment, reasons: dict[tuple[int, int], tuple[str, str]]) -> bool:
-        state, following = self.state, self._following(segment)
-        if segment.dead or segment.flying or following is None or following.base == segment.base:
-            return False
-        missing = list(state.settled.missing(segment.base, following.base - 1))
-        if not missing:
-            return False
-        for first, last in missing:
-            state.settled.add(first, last)
-            state.owed.append(Owed(first, last, "dropped", "the oldest gave way: the spool was full"))
-        for (first, last), (reason, detail) in reasons.items():
-            if (first, last) not in state.told:
-                state.owed.append(Owed(first, last, reason, detail, again=True))
-        segment.free, segment.untold, segment.dead = Free(), 0, True
-        return True
-
     def snapshot(self) -> Snapshot:
         """Return what the journal should say: not yet the numbers whose notice is still to be written."""
         with self.lock:
@@ -452,14 +421,15 @@ class Log:
             settled = [part for first, last in self.state.settled for part in owed.missing(first, last)]
             return settled, dict(self.state.told)
 
-    def status(self) -> dict[str, Any]:
-        """Return figures that cost no reading: `envelopes` counts only segments that were looked into; then `exact` is False."""
+    def status(self, last: int) -> dict[str, Any]:
+        """Return figures that cost no reading; `last` is the last number on disk.
+
+        `envelopes` counts only segments that were looked into; then `exact` is False.
+        """
         with self.lock:
             state = self.state
             first = state.segments[0].base if state.segments else 1
-            newest = state.segments[-1] if state.segments else None
-            stop = newest.entries[-1].last if newest is not None and newest.entries else (newest.base - 1 if newest else 0)
-            missing = list(state.settled.missing(first, stop)) if stop >= first else []
+            missing = state.settled.missing(first, last) if last >= first else ()
             return {
                 "segments": len(state.segments),
                 "bytes": sum(one.allocated for one in state.segments),

@@ -74,6 +74,12 @@ class Epoch:
         self.journal.close()
 
 
+def epoch_of(name: str) -> str:
+    """Return the epoch that a log's directory is named after; "" for another directory."""
+    match = _EPOCH_DIRECTORY.fullmatch(name)
+    return match[2] if match else ""
+
+
 def open_epochs(directory: str, setting: Setting) -> list[Epoch]:
     """Open all logs of a stream, oldest first; the last one is to be written. Raises OSError."""
     files = setting.files

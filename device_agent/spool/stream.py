@@ -16,6 +16,7 @@ from device_agent.spool.budget import Share
 from device_agent.spool.chunk import Feed, Item
 from device_agent.spool.files import Files
 from device_agent.spool.opening import Epoch, Setting, open_epochs
+from device_agent.spool.overflow import sacrifice
 
 
 class Stream:
@@ -115,11 +116,11 @@ class Stream:
 
     def sacrifice(self) -> bool:
         """Drop the oldest envelopes that nobody has; True if a segment can be deleted now."""
-        return any(epoch.log.sacrifice() for epoch in self._epochs)
+        return any(sacrifice(epoch.log, self._files) for epoch in self._epochs)
 
     def status(self) -> dict[str, Any]:
         """Return what `Spool.status` says of a stream."""
-        logs = [epoch.log.status() for epoch in self._epochs]
+        logs = [epoch.log.status(epoch.appender.next - 1) for epoch in self._epochs]
         times = [log["oldest"] for log in logs if log["oldest"] is not None]
         return {
             "epoch": self.present.log.epoch,

@@ -344,9 +344,9 @@ class Writer:
 
     def _sacrifice(self, lane: Lane) -> bool:
         """Make room by dropping the oldest envelopes."""
-        if not lane.stream.sacrifice():
-            return False
         try:
+            if not lane.stream.sacrifice():
+                return False
             lane.stream.chores()
         except (Full, OSError) as error:
             self._chore_failed(lane, error, self._clock.monotonic())

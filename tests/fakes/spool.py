@@ -163,7 +163,7 @@ class FakeSpool:
         if entry is None:
             return
         entry[1].add(first, last)
-        if entry[1].covers(border.first, border.last):
+        if entry[1].covers(border.first, border.last) or (not border.reason and log.settled.covers(border.first, border.last)):
             del log.taken[border.first, border.reason]
 
     # For tests to look at

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
+from device_agent.clock import SystemClock
 from device_agent.config import SpoolConfig, StreamConfig, WhenFull
 from device_agent.errors import ConfigError, SpoolError
 from device_agent.metrics import Metrics
@@ -502,15 +506,13 @@ def test_status_tells_what_people_want_to_know() -> None:
     assert status["bytes"] <= status["max_bytes"]
 
 
-def test_settings_of_the_real_directory_are_private(tmp_path: object) -> None:
+def test_the_real_directory_is_private(tmp_path: Path) -> None:
     directory = f"{tmp_path}/deep/spool"
     config = SpoolConfig(directory=directory, max_bytes=1 * MIB, keep_free=0)
     world = World()
     spool = Spool(config, world.streams, device="d", agent="a", clock=world.clock, metrics=Metrics())
     spool.open()
     try:
-        from pathlib import Path
-
         assert Path(directory).stat().st_mode & 0o777 == 0o700
         assert all(path.stat().st_mode & 0o077 == 0 for path in Path(directory).rglob("*"))
     finally:
@@ -524,3 +526,22 @@ def test_block_content_is_what_the_wire_makes() -> None:
     assert border is not None
     (one,) = world.spool.read(border)
     assert block.decode(one.data).payloads == [world.twins["a"].acknowledged[number] for number in (1, 2, 3)]
+
+
+def test_an_idle_writer_uses_next_to_no_processor_time(tmp_path: Path) -> None:
+    world = World()
+    config = SpoolConfig(directory=str(tmp_path / "spool"), max_bytes=1 * MIB, keep_free=0)
+    spool = Spool(config, world.streams, device="d", agent="a", clock=SystemClock(), metrics=Metrics())
+    spool.open()
+    spool.start()
+    try:
+        spool.sendable("a", True)
+        time.sleep(0.1)
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.01
+        assert spool.alive
+    finally:
+        spool.stop()
+        spool.close()
+    assert not spool.alive
