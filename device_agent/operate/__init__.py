@@ -1,7 +1,7 @@
 """Operator commands: they read the cloud half from a desk, with the operator's credentials. Not part of the agent.
 
-books   what was received, and what is missing and why: pure
-audit   reads the books from ledger and lake
+books        what was received, and what is missing and why: pure
+audit        reads the books from ledger and lake
 letters      what a dead letter says: pure
 deadletters  dead-letter queues: look, copy, send back
 fleet        which devices there are, and their latest values
