@@ -275,7 +275,7 @@ class Log:
             if flight is not None:
                 self._landed(flight)
         self.journal.settled(first, last)
-        if flight is not None and (flight.segment.dead or self.former):
+        if self.journal.wants_rewrite or (flight is not None and (flight.segment.dead or self.former)):
             self._changed()
 
     def _told(self, border: Border) -> None:

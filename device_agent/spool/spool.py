@@ -176,7 +176,7 @@ class Spool:
         self.wake()
 
     def close(self) -> None:
-        """Close every file and give the directory free. After `stop`."""
+        """Close every file and give the directory free. After `stop`; what was delivered between the two is noted here."""
         for stream in self._streams.values():
             stream.close()
         self._streams = {}

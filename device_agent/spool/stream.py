@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from device_agent import events
 from device_agent.config import StreamConfig
 from device_agent.ports import Block, Border
+from device_agent.spool.appender import Full
 from device_agent.spool.budget import Share
 from device_agent.spool.chunk import Feed, Item
 from device_agent.spool.files import Files
@@ -34,7 +36,13 @@ class Stream:
             epoch.log.former = True
 
     def close(self) -> None:
-        """Close its files."""
+        """Do what the uplink has left to do since the writer ended, and close the files."""
+        try:
+            self.chores()
+            for epoch in self._epochs:
+                epoch.journal.sync()
+        except (Full, OSError) as error:
+            events.spool_chore_failed(self.config.name, error)  # it is done at the next start; some envelopes may be sent again
         for epoch in self._epochs:
             epoch.close()
 

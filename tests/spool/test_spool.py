@@ -545,3 +545,19 @@ def test_an_idle_writer_uses_next_to_no_processor_time(tmp_path: Path) -> None:
         spool.stop()
         spool.close()
     assert not spool.alive
+
+
+def test_the_journal_stays_small_and_complete_however_many_envelopes_are_delivered() -> None:
+    world = World(max_bytes=1 * MIB)
+    path = next(one for one in world.disk.directories if "/000001-" in one)
+    largest = 0
+    for at in range(400):
+        world.commit(1, 10)
+        border = world.take(fresh=at % 2 == 0)
+        assert border is not None
+        if at % 7:
+            world.deliver(border)
+        largest = max(largest, len(world.disk.directories[path].current["delivered.journal"].current))
+    assert largest <= 12 * KIB
+    world.restart(orderly=True)
+    assert len(everything(world)) == len(range(0, 400, 7))
