@@ -98,6 +98,8 @@ class Network:
                 _reset(device)
                 continue
             cloud.settimeout(None)
+            for connection in (device, cloud):  # before `cut` knows of them: it may close them at any time from then on
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 if self._listener is not listener:
                     _reset(device)
@@ -105,7 +107,6 @@ class Network:
                     return
                 self._live |= {device, cloud}
             for source, sink in ((device, cloud), (cloud, device)):
-                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._pump, args=(source, sink), name="network-pump", daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:

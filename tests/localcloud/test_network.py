@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -130,6 +131,24 @@ def test_cutting_and_restoring_twice_is_the_same_as_once(network: Network) -> No
     network.cut()
     network.cut()
     network.restore()
+    network.restore()
+    with connect(network) as client:
+        assert ask(client, b"x") == b"x"
+
+
+def test_a_cut_in_the_moment_of_a_connection_breaks_no_thread(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accepting thread used to set options of connections that a cut had closed meanwhile; its death would show as a warning."""
+    start = threading.Thread.start
+
+    def cut_first(thread: threading.Thread) -> None:
+        if thread.name == "network-pump" and network.is_up:
+            network.cut()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", cut_first)
+    with contextlib.suppress(OSError), connect(network) as client:
+        client.recv(1)
+    monkeypatch.undo()
     network.restore()
     with connect(network) as client:
         assert ask(client, b"x") == b"x"
