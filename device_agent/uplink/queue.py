@@ -36,6 +36,7 @@ class Queue:
     stuck: dict[str, Lane] = field(default_factory=dict)  # group -> the lane whose failed message goes first
     not_before: float = float("-inf")  # monotonic
     problem: str = ""
+    asking: bool = False  # a question for the limit is in flight: nothing is sent before its answer
     limit: int | None = None  # MaximumMessageSize, bytes
     limit_at: float = float("-inf")  # monotonic
     ceiling: int = MAX_MESSAGE  # bytes of a request that the endpoint takes

@@ -119,6 +119,7 @@ class Scheduler:
                     continue
                 self._queues[url] = self._queues.pop(url)  # to the end: its turn is over
                 queue.in_flight += 1
+                queue.asking = isinstance(job, Ask)
                 if isinstance(job, Send):
                     self._bandwidth.spend(job.size, now)
                 return job
@@ -127,6 +128,8 @@ class Scheduler:
     def _of_queue(self, queue: Queue, now: float) -> Send | Ask | Wait:
         if queue.problem and (queue.in_flight or now < queue.not_before):
             return Wait(IDLE if queue.in_flight else queue.not_before - now)
+        if queue.asking:
+            return Wait(IDLE)
         soonest = IDLE
         ready: list[Lane] = []
         for lane in queue.lanes:
@@ -220,7 +223,9 @@ class Scheduler:
             job.queue.in_flight -= 1
             was = job.queue.problem
             if isinstance(job, Ask):
+                job.queue.asking = False
                 self._asked(job.queue, result, now)
+                self._source.wake()
             else:
                 self._count(job, accepted=isinstance(result, list))
                 job.queue.groups -= {str(item.lane.group) for item in job.items}

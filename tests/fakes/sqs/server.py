@@ -159,10 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         operation, parameters = protocol.request(self.headers, body)
         queue = str(parameters.get("QueueUrl", "")).rpartition("/")[2]
         fake.count(operation, queue, len(parameters.get("Entries", ())))
-        try:
-            self._serve(protocol, operation, parameters, queue, body)
-        finally:
-            fake.end()
+        self._serve(protocol, operation, parameters, queue, body)
 
     def _serve(self, protocol: Protocol, operation: str, parameters: dict[str, Any], queue: str, body: bytes) -> None:
         fake = self.server.fake
@@ -192,6 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, protocol.answer(operation, result), protocol.content_type)
 
     def _answer(self, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> None:
+        self.server.fake.end()  # before the client can know, and send the next
         self.send_response(status)
         for name, value in {
             "Content-Type": content_type,
@@ -204,6 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _reset(self) -> None:
+        self.server.fake.end()
         self.close_connection = True
         linger = struct.pack("ii", 1, 0)  # close() sends RST
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
