@@ -77,7 +77,7 @@ def _show(result: story.Result) -> None:
     programs = Table(title="What the programs sent", title_justify="left", caption_justify="left")
     for column in ("program", "stream"):
         programs.add_column(column)
-    for column in ("sent", "acked", "in the lake", "doubled", "missing", "lost*"):
+    for column in ("sent", "acked", "in lake", "doubled", "missing", "lost*"):
         programs.add_column(column, justify="right")
     for row in result.balances:
         numbers = (row.sent, row.acknowledged, row.received, row.doubled, row.missing, row.unacknowledged)
@@ -86,7 +86,7 @@ def _show(result: story.Result) -> None:
     _console.print(programs)
     streams = Table(title="The books", title_justify="left")
     streams.add_column("stream")
-    for column in ("on disk", "in the lake", "missing", "applied to state up to"):
+    for column in ("on disk", "in lake", "missing", "applied to state up to"):
         streams.add_column(column, justify="right")
     for name, last in result.committed.items():
         applied = f"{result.applied:,}" if name == "events" else "-"
