@@ -58,6 +58,11 @@ format: $(VENV)/.installed ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+.PHONY: wheel
+wheel: $(VENV)/.installed ## Build the wheel for boards into dist/
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
+	@ls dist/*.whl
+
 .PHONY: reference
 reference: $(VENV)/.installed ## Write docs/reference and packaging/agent.toml anew from the code
 	@$(BIN)/python -m device_agent.cli.reference
