@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ class StatusServer:
     def close(self) -> None:
         """Stop listening and remove the socket."""
         self._socket.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # a card that has become read-only keeps the name; the next start removes it
+            self._path.unlink(missing_ok=True)
 
 
 class NotRunning(DeviceAgentError):  # noqa: N818  # a state, not a mistake

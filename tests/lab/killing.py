@@ -6,6 +6,7 @@ machine's).
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -153,12 +154,18 @@ class KillLoop:
         faults = books.faults(rows, answers, committed=last, began=began, newest=backend.newest(agent.device))
         if said := backend.audit(agent.device):
             faults.append(said)
-        if kept := [path.name for path in (agent.spool / "quarantine").rglob("*") if path.is_file()]:
-            faults.append(f"set aside, though nothing was damaged: {kept[:3]}")
+        if kept := _set_aside(agent.spool / "quarantine"):
+            faults.append(f"set aside, though no disk failed: {kept[:3]}")
         self.agent.stop()
         backend.forget()
         self._seen, self._judged = last, self._judged + len(answers)
         return Result(kills, len(answers), len(rows), faults)
+
+
+def _set_aside(folder: Path) -> list[str]:
+    """What is in quarantine beside the half-written ends that a kill in the middle of a write leaves: they hold no acknowledged reading."""
+    kept = {path.name: json.loads(path.read_text())["reason"] for path in folder.rglob("*.json")}
+    return [f"{name}: {reason}" for name, reason in kept.items() if reason != "half-written"]
 
 
 def _settle(condition: Callable[[], bool], until: float) -> None:

@@ -20,7 +20,7 @@ SHUTDOWN: Final = 0x8004587D
 NO_LOG_FLUSH: Final = 2
 MIB: Final = 2**20
 _MAKE: Final = {"xfs": ["mkfs.xfs", "-q", "-f"], "ext4": ["mkfs.ext4", "-q", "-F"]}
-_OPTIONS: Final = {"xfs": "loop", "ext4": "loop,noauto_da_alloc"}
+_OPTIONS: Final = {"xfs": "loop", "ext4": "loop,noauto_da_alloc,errors=remount-ro"}
 #: xfs refuses to be smaller.
 SMALLEST: Final = {"xfs": 300 * MIB, "ext4": 8 * MIB}
 
@@ -69,6 +69,18 @@ class LoopFs:
         """Switch it to read-only as the kernel does after an error of the card, or back. Only while nobody writes to a file of it."""
         _run("mount", "-o", f"remount,{'ro' if now else 'rw'}", str(self.root))
 
+    def fail(self) -> None:
+        """Let the kernel find an error, upon which it makes an ext4 read-only for good."""
+        device = Path(os.path.realpath(_run("findmnt", "-n", "-o", "SOURCE", str(self.root)).strip())).name
+        (Path("/sys/fs/ext4") / device / "trigger_fs_error").write_text("1")
+
+    def repair(self) -> None:
+        """Boot after `fail`: unmount, check, mount."""
+        self.unmount()
+        done = subprocess.run(["/sbin/fsck.ext4", "-y", str(self._image)], capture_output=True, text=True, check=False)
+        assert done.returncode in {0, 1}, done.stdout + done.stderr
+        self.mount()
+
     def unmount(self) -> None:
         """Unmount it; a process that was killed just now may need a moment."""
         for _ in range(100):
@@ -87,7 +99,8 @@ class LoopFs:
         self._image.unlink()
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
     environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+    return done.stdout
