@@ -1,9 +1,9 @@
-"""A responder that accepts everything as fast as one thread can: no model, no checks. For benchmarks, where the endpoint must not be measured.
+"""Responder: accepts everything as fast as one thread can, without model or checks; for benchmarks, which must not measure the endpoint.
 
     python -m tests.fakes.sqs.responder          prints its endpoint on standard output, then serves until it is killed
 
-Speaks HTTP/1.1 with keep-alive, AWS JSON 1.0 and Query. Knows SendMessage, SendMessageBatch and GetQueueAttributes; answers name every entry
-that the request held. At the end (SIGTERM or Ctrl-C) it prints requests, entries and bytes of bodies received, as one line of JSON.
+Speaks HTTP/1.1 with keep-alive, AWS JSON 1.0 and Query. Knows SendMessage, SendMessageBatch and GetQueueAttributes; answers name every
+entry that the request held. At the end (SIGTERM or Ctrl-C) it prints requests, entries and bytes received, as one line of JSON.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ class Responder:
         self.received += len(body)
         text = (_json if target else _query)(action, body, self)
         kind = "application/x-amz-json-1.0" if target else "text/xml"
-        return (
-            f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\nDate: {self._now()}\r\nx-amzn-RequestId: 0\r\n\r\n{text}"
-        ).encode()
+        head_out = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\nDate: {self._now()}\r\nx-amzn-RequestId: 0"
+        return f"{head_out}\r\n\r\n{text}".encode()
 
     def _now(self) -> str:
         if time.monotonic() - self._date[1] > 1:
