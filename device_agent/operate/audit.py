@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from device_agent.errors import ConfigError, DeviceAgentError
 from device_agent.operate import books
-from device_agent.operate.books import Books, Facts, LakeCount
+from device_agent.operate.books import Books, LakeCount
 from device_agent.wire import ledger as keys
+from device_agent.wire.books import Facts, settle
 from device_agent.wire.errors import EnvelopeError
 from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
@@ -60,7 +61,7 @@ def audit(clients: Clients, *, ledger: str, lake: str, device: str | None = None
     facts = auditor.facts()
     return Books(
         lines=tuple(
-            books.settle(line, found) for line, found in sorted(facts.items(), key=lambda item: (item[0][:2], item[1].ordinal))
+            settle(line, found) for line, found in sorted(facts.items(), key=lambda item: (item[0][:2], item[1].ordinal))
         ),
         lake=auditor.count_rows(facts) if deep else None,
     )  # fmt: skip

@@ -1,62 +1,17 @@
-"""Books: for every device, stream and epoch, what became of each sequence number. Pure; `audit` reads what goes in.
+"""Books as people and programs read them: all lines together, held against the rows of the lake. Pure; `audit` reads what goes in.
 
-Promises
-1. Every number from 1 to the highest known one is in exactly one column, so the columns add up.
-2. What was received counts as received, whatever else is said of it: a received reading beats a notice.
-
-Columns, in this precedence: received (folded for good, or claimed by an object that is data), pending (claimed, its object not seen as
-data: an invocation is at work on it, or failed and its message comes back), quarantined, damaged, dropped (the board said so), missing.
+What became of each number of a line is decided in `device_agent.wire.books`, which the functions share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
+from device_agent.wire.books import COLUMNS, LineBooks, Pairs, add, without
 from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
-
-#: Why numbers did not come, in order of precedence; the words of a notice.
-REASONS: Final = ("quarantined", "damaged", "dropped")
-
-Pairs = tuple[tuple[int, int], ...]
-
-
-@dataclass(slots=True)
-class Facts:
-    """What the ledger says of a line, as it was read: collected, then settled."""
-
-    ordinal: int = 0
-    received: Ranges = field(default_factory=Ranges)
-    claimed: Ranges = field(default_factory=Ranges)  # by an object that was not seen as data
-    noticed: dict[str, Ranges] = field(default_factory=lambda: {reason: Ranges() for reason in REASONS})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineBooks:
-    """The settled books of a line; each column as inclusive ranges (first, last)."""
-
-    line: Line
-    ordinal: int
-    received: Pairs = ()
-    pending: Pairs = ()
-    quarantined: Pairs = ()
-    damaged: Pairs = ()
-    dropped: Pairs = ()
-    missing: Pairs = ()
-
-    @property
-    def highest(self) -> int:
-        """The highest number that anything is known of; 0 if nothing is."""
-        return max((last for column in COLUMNS for _, last in getattr(self, column)), default=0)
-
-    def count(self, column: str) -> int:
-        """Numbers in a column."""
-        return count(getattr(self, column))
-
-
-COLUMNS: Final = ("received", "pending", "quarantined", "damaged", "dropped", "missing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,35 +38,6 @@ class Books:
         return not any(line.missing for line in self.lines) and (lake is None or not (lake.doubled or lake.lost or lake.unclaimed))
 
 
-def settle(line: Line, facts: Facts) -> LineBooks:
-    """Put every number into its one column."""
-    taken = Ranges(facts.received)
-    columns = {"received": taken, "pending": _without(facts.claimed, taken)}
-    for reason in REASONS:
-        _add(taken, columns["pending"])
-        columns[reason] = _without(facts.noticed[reason], taken)
-        _add(taken, columns[reason])
-    highest = max((last for _, last in taken), default=0)
-    missing = tuple(taken.missing(1, highest)) if highest else ()
-    received = facts.received
-    pairs = {name: tuple(ranges) for name, ranges in (columns | {"received": received}).items()}
-    return LineBooks(line=line, ordinal=facts.ordinal, missing=missing, **pairs)
-
-
-def count(pairs: Iterable[tuple[int, int]]) -> int:
-    """Numbers in ranges that do not overlap."""
-    return sum(last - first + 1 for first, last in pairs)
-
-
-def _add(ranges: Ranges, others: Iterable[tuple[int, int]]) -> None:
-    for first, last in others:
-        ranges.add(first, last)
-
-
-def _without(ranges: Iterable[tuple[int, int]], others: Ranges) -> Ranges:
-    return Ranges(rest for first, last in ranges for rest in others.missing(first, last))
-
-
 class LakeCount:
     """Counts rows: which numbers of which line are in the lake, and which of them more than once."""
 
@@ -125,16 +51,16 @@ class LakeCount:
         seen = self.seen.setdefault(line, Ranges())
         for first, last in _runs(seqs):
             self.rows += last - first + 1
-            again = _without([(first, last)], _without([(first, last)], seen))
+            again = without([(first, last)], without([(first, last)], seen))
             if len(again):
-                _add(self.doubled.setdefault(line, Ranges()), again)
+                add(self.doubled.setdefault(line, Ranges()), again)
             seen.add(first, last)
 
     def compare(self, received: dict[Line, Ranges]) -> LakeBooks:
         """Hold the rows against what the ledger says was received."""
         nothing = Ranges()
-        lost = {line: _without(ranges, self.seen.get(line, nothing)) for line, ranges in received.items()}
-        unclaimed = {line: _without(ranges, received.get(line, nothing)) for line, ranges in self.seen.items()}
+        lost = {line: without(ranges, self.seen.get(line, nothing)) for line, ranges in received.items()}
+        unclaimed = {line: without(ranges, received.get(line, nothing)) for line, ranges in self.seen.items()}
         return LakeBooks(rows=self.rows, doubled=_pairs(self.doubled), lost=_pairs(lost), unclaimed=_pairs(unclaimed))
 
 

@@ -7,6 +7,7 @@ envelope  one SQS message as a CloudEvent; its digest
 text      which payloads travel as they are
 ranges    sets of sequence numbers
 ledger    keys of the ledger, the state table and the lake
+books     what became of each sequence number: received, pending, explained, missing
 zstd      whichever codec is there, with bounds
 errors    the one error
 """

@@ -7,9 +7,10 @@ Ledger table (pk, sk):
 
     <device>|<stream>|<epoch>   c|<first>          claim: the envelope that begins with `first` belongs to the object K
                                 e                  ordinal of the epoch: a copy of its place in the registry, never changed
-                                r|<n>              folded ranges: received for good, kept for ever
+                                r|<n>              folded ranges: received for good, kept for ever; a part only ever grows
                                 x|<first>|<last>   notice: these numbers will not come, and why
     epochs|<shard>              <device>|<stream>  registry: `epochs`, a list in order of first sight; an epoch's ordinal is index + 1
+    closing                     <buckets>|<bucket> how far close-day has come: `day`, and `after`, the last stream of it that was closed
 
     Numbers in sort keys are padded to 20 digits, so they sort as numbers. `e` and `r|...` are neighbours: one query reads both.
 
@@ -30,6 +31,8 @@ from device_agent.wire.ranges import Ranges
 
 #: The registry is spread over so many partitions: one would be a limit for a fleet whose devices all start at once.
 SHARDS: Final = 16
+#: Partition of close-day's bookmarks.
+CLOSING: Final = "closing"
 #: Sort key of an epoch's ordinal.
 EPOCH: Final = "e"
 #: First and last sort key of what is known of an epoch before its claims: its ordinal and its folded ranges.
@@ -85,6 +88,27 @@ def registry_pk(shard: int) -> str:
 def shard(device: str) -> int:
     """Number of the registry's partition in which a device stands: CRC-32 (zlib's) of its name, modulo `SHARDS`."""
     return zlib.crc32(device.encode()) % SHARDS
+
+
+def bucket(device: str, buckets: int) -> int:
+    """Number of the bucket in which a device is looked after, of 0 to `buckets` - 1; `buckets` is a power of two."""
+    return zlib.crc32(device.encode()) % buckets
+
+
+def shards(bucket: int, buckets: int) -> range:
+    """Numbers of the registry's partitions in which devices of a bucket stand: one or several whole ones, or one shared with others.
+
+    Raises:
+        ValueError: `buckets` is no power of two, or there is no such bucket.
+    """
+    if buckets < 1 or buckets & (buckets - 1) or not 0 <= bucket < buckets:
+        raise ValueError(f"bucket {bucket} of {buckets}: say a power of two, and a bucket from 0 to one less")
+    return range(bucket % SHARDS, SHARDS, min(buckets, SHARDS))
+
+
+def closing_sk(bucket: int, buckets: int) -> str:
+    """Sort key of the bookmark of a bucket."""
+    return f"{buckets}|{bucket}"
 
 
 def registry_sk(device: str, stream: str) -> str:

@@ -1,4 +1,4 @@
-# ruff: noqa: C901, D103, D205, INP001, PLR0912  # one table of transitions, read as a whole
+# ruff: noqa: C901, D103, D205, INP001, PLR0912, PLR0917  # one table of transitions, read as a whole
 """Exhaustive model of close-day running beside landing (docs/closing.md): is an envelope in at most one data object, and is a message
 deleted only when its envelope is in one, also after claims were folded and have expired?
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_agent.operate import books
-from device_agent.operate.books import COLUMNS, REASONS, Books, Facts, LakeCount
+from device_agent.operate.books import Books, LakeCount
+from device_agent.wire.books import COLUMNS, REASONS, Facts, settle
 from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
 
@@ -32,7 +33,7 @@ def test_every_number_up_to_the_highest_is_in_one_column(
     received: object, claimed: object, quarantined: object, damaged: object, dropped: object
 ) -> None:
     told = {"received": received, "pending": claimed, "quarantined": quarantined, "damaged": damaged, "dropped": dropped}
-    made = books.settle(LINE, facts(received, claimed, quarantined=quarantined, damaged=damaged, dropped=dropped))
+    made = settle(LINE, facts(received, claimed, quarantined=quarantined, damaged=damaged, dropped=dropped))
     highest = max((number for pairs in told.values() for number in numbers(pairs)), default=0)
     twin: dict[str, set[int]] = {column: set() for column in COLUMNS}
     for number in range(1, highest + 1):
@@ -43,7 +44,7 @@ def test_every_number_up_to_the_highest_is_in_one_column(
 
 
 def test_a_received_reading_beats_a_notice() -> None:
-    made = books.settle(LINE, facts([(1, 10)], dropped=[(5, 15)]))
+    made = settle(LINE, facts([(1, 10)], dropped=[(5, 15)]))
     assert (made.received, made.dropped, made.missing) == (((1, 10),), ((11, 15),), ())
 
 
@@ -76,7 +77,7 @@ def test_the_table_adds_up_and_names_what_is_wrong() -> None:
     counted = LakeCount()
     counted.add(LINE, [1, 2, 2])
     made = Books(
-        lines=(books.settle(LINE, facts([(1, 2)], [(5, 6)], dropped=[(8, 8)])), books.settle(LINE._replace(stream="x"), facts([(1, 1)]))),
+        lines=(settle(LINE, facts([(1, 2)], [(5, 6)], dropped=[(8, 8)])), settle(LINE._replace(stream="x"), facts([(1, 1)]))),
         lake=counted.compare({LINE: Ranges([(1, 2)])}),
     )
     assert not made.balanced
@@ -95,7 +96,7 @@ def test_the_table_adds_up_and_names_what_is_wrong() -> None:
 
 
 def test_the_document_is_json_with_all_ranges() -> None:
-    made = Books(lines=(books.settle(LINE, facts([(1, 2), (4, 4)])),))
+    made = Books(lines=(settle(LINE, facts([(1, 2), (4, 4)])),))
     assert json.loads(json.dumps(books.document(made))) == {
         "balanced": False,
         "lines": [
