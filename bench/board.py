@@ -32,23 +32,19 @@ commit_interval = "{commit_interval}"
 [agent]
 flush = "0s"
 drain = "0s"
-[[input]]
-name = "pull"
-pattern = "pull"
-bind = ["tcp://127.0.0.1:{pull}"]
-stream = "telemetry"
-{rep}
-[[stream]]
-name = "telemetry"
-queue = "{endpoint}/123456789012/telemetry"
-linger = "{linger}"
 """
-_REP: Final = """\
+_INPUT: Final = """\
 [[input]]
-name = "rep"
-pattern = "rep"
+name = "{pattern}-{port}"
+pattern = "{pattern}"
 bind = ["tcp://127.0.0.1:{port}"]
-stream = "telemetry"
+stream = "{stream}"
+"""
+_STREAM: Final = """\
+[[stream]]
+name = "{stream}"
+queue = "{endpoint}/123456789012/{stream}"
+linger = "{linger}"
 """
 
 
@@ -57,33 +53,38 @@ class Board:
 
     def __init__(
         self, folder: Path, *, endpoint: str, linger: str = "100ms", commit_interval: str = "100ms", max_bytes: str = "4 GiB",
-        rep: bool = False, prefix: tuple[str, ...] = (),
+        rep: bool = False, inputs: int = 1, streams: int = 1,
     ) -> None:  # fmt: skip
-        """Write the configuration. `prefix`: a program that runs the agent, for a profile."""
+        """Write the configuration: PULL inputs that take turns with the streams, and with `rep` one that answers."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.spool = folder, folder / "spool"
-        self.pull, self.rep = f"tcp://127.0.0.1:{free_port()}", ""
-        more = ""
+        self._streams = [STREAM, *(f"{STREAM}-{number}" for number in range(1, streams))]
+        self.pulls: list[str] = []
+        self.rep = ""
+        parts = [_CONFIG.format(endpoint=endpoint, spool=self.spool, max_bytes=max_bytes, commit_interval=commit_interval)]
+        parts += [self._input("pull", self._streams[number % streams], self.pulls) for number in range(inputs)]
         if rep:
-            port = free_port()
-            self.rep, more = f"tcp://127.0.0.1:{port}", _REP.format(port=port)
+            reps: list[str] = []
+            parts.append(self._input("rep", STREAM, reps))
+            (self.rep,) = reps
+        parts += [_STREAM.format(stream=stream, endpoint=endpoint, linger=linger) for stream in self._streams]
         self._config = folder / "agent.toml"
-        self._config.write_text(
-            _CONFIG.format(
-                endpoint=endpoint,
-                spool=self.spool,
-                max_bytes=max_bytes,
-                commit_interval=commit_interval,
-                linger=linger,
-                pull=self.pull.rpartition(":")[2],
-                rep=more,
-            )
-        )
-        self._prefix = prefix
+        self._config.write_text("".join(parts))
         self._process: Process | None = None
 
+    @staticmethod
+    def _input(pattern: str, stream: str, endpoints: list[str]) -> str:
+        port = free_port()
+        endpoints.append(f"tcp://127.0.0.1:{port}")
+        return _INPUT.format(pattern=pattern, port=port, stream=stream)
+
+    @property
+    def pull(self) -> str:
+        """Endpoint of the first PULL input."""
+        return self.pulls[0]
+
     def __enter__(self) -> Self:
-        command = [*self._prefix, *python("device_agent.cli", "run", "--config", self._config)]
+        command = python("device_agent.cli", "run", "--config", self._config)
         self._process = Process(command, log=self.folder / "agent.log")
         until = time.monotonic() + _START
         while True:
@@ -111,9 +112,9 @@ class Board:
         return status.ask(self.spool)
 
     def stream(self) -> dict[str, int]:
-        """Return the counters of the stream."""
-        found: dict[str, int] = self.status()["metrics"]["streams"][STREAM]
-        return found
+        """Return the counters of the streams, summed."""
+        streams = self.status()["metrics"]["streams"]
+        return {name: sum(streams[stream][name] for stream in self._streams) for name in streams[STREAM]}
 
     def wait(self, done: Callable[[dict[str, int]], bool], *, timeout: float, pause: float = _LOOK) -> float:
         """Look at the stream's counters until `done`; return the monotonic time of that look.

@@ -128,6 +128,27 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+static void ask(void *socket, long at)
+{
+    if (zmq_send(socket, readings[at % number].data, readings[at % number].length, 0) < 0)
+        fail("send");
+}
+
+static void take_answer(void *socket)
+{
+    char answer[4096];
+    int length = zmq_recv(socket, answer, sizeof answer - 1, 0);
+
+    if (length < 0)
+        fail("receive");
+    answer[length < (int)sizeof answer - 1 ? length : (int)sizeof answer - 1] = 0;
+    if (strstr(answer, "\"ok\":false")) {
+        fprintf(stderr, "producer: refused: %.200s\n", answer);
+        exit(1);
+    }
+}
+
+/* The first request of each client is not counted: it waits for its connection. */
 static int request(void *context, const char *endpoint, int clients, double seconds)
 {
     zmq_pollitem_t *items = calloc((size_t)clients, sizeof *items);
@@ -135,18 +156,20 @@ static int request(void *context, const char *endpoint, int clients, double seco
     long space = 1 << 16, done = 0, at = 0;
     double *taken = malloc(sizeof *taken * (size_t)space);
     double start, end;
-    char answer[4096];
-    int one, length, waiting = clients;
+    int one, waiting = clients;
 
     for (one = 0; one < clients; one++) {
         items[one].socket = open_socket(context, ZMQ_REQ, endpoint);
         items[one].events = ZMQ_POLLIN;
     }
+    for (one = 0; one < clients; one++)
+        ask(items[one].socket, at++);
+    for (one = 0; one < clients; one++)
+        take_answer(items[one].socket);
     start = now();
-    for (one = 0; one < clients; one++, at++) {
+    for (one = 0; one < clients; one++) {
         since[one] = now();
-        if (zmq_send(items[one].socket, readings[at % number].data, readings[at % number].length, 0) < 0)
-            fail("send");
+        ask(items[one].socket, at++);
     }
     while (waiting) {
         if (zmq_poll(items, clients, ANSWER_TIMEOUT) <= 0)
@@ -154,14 +177,7 @@ static int request(void *context, const char *endpoint, int clients, double seco
         for (one = 0; one < clients; one++) {
             if (!(items[one].revents & ZMQ_POLLIN))
                 continue;
-            length = zmq_recv(items[one].socket, answer, sizeof answer - 1, 0);
-            if (length < 0)
-                fail("receive");
-            answer[length < (int)sizeof answer - 1 ? length : (int)sizeof answer - 1] = 0;
-            if (strstr(answer, "\"ok\":false")) {
-                fprintf(stderr, "producer: refused: %.200s\n", answer);
-                return 1;
-            }
+            take_answer(items[one].socket);
             end = now();
             if (done == space)
                 taken = realloc(taken, sizeof *taken * (size_t)(space *= 2));
@@ -172,9 +188,7 @@ static int request(void *context, const char *endpoint, int clients, double seco
                 continue;
             }
             since[one] = end;
-            if (zmq_send(items[one].socket, readings[at % number].data, readings[at % number].length, 0) < 0)
-                fail("send");
-            at++;
+            ask(items[one].socket, at++);
         }
     }
     end = now();
