@@ -1,7 +1,8 @@
 """Construct: the alarms that tell an operator before data is lost, and the topic that carries them.
 
-An alarm stands for something to do: a dead-letter queue that is not empty, messages that wait too long, a function that
-fails or is throttled. Nothing is looked at by device: CloudWatch bills each set of dimensions.
+An alarm stands for something to do (docs/operations.md says what): a dead-letter queue that is not empty, messages that wait too
+long, a function that fails, is throttled or nearly runs out of time, an envelope that contradicts the lake. Nothing is looked at by
+device: CloudWatch bills each set of dimensions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.metrics import ours
 from infra.review import accept
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 _PERIOD = Duration.minutes(5)
+_NEAR = 0.9
+"""Share of its timeout that a function does not need: landing stops taking messages when a third of its time is left."""
 
 
 class Alarms(Construct):
@@ -31,6 +35,7 @@ class Alarms(Construct):
     def __init__(self, scope: Construct, id: str, *, settings: Settings, encryption: Encryption) -> None:  # noqa: A002
         super().__init__(scope, id)
         self._settings = settings
+        self.all: list[cloudwatch.Alarm] = []
         self.topic = sns.Topic(self, "Topic", display_name=f"{settings.name} alarms", master_key=encryption.key, enforce_ssl=True)
         encryption.allow_service("cloudwatch.amazonaws.com")
         if encryption.key is None:
@@ -47,7 +52,7 @@ class Alarms(Construct):
             f"{name}DeadLetters",
             metric=channel.dead_letters.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum"),
             threshold=1,
-            meaning=f"The dead-letter queue of {name} is not empty. Look with: device-agent deadletters ls",
+            meaning=f"The dead-letter queue of {name} is not empty. Look with: device-agent deadletters list",
         )
         self._alarm(
             f"{name}Age",
@@ -70,6 +75,19 @@ class Alarms(Construct):
             threshold=1,
             meaning=f"{name} was throttled: the account's concurrency is used up.",
         )
+        self._alarm(
+            f"{name}Duration",
+            metric=consumer.function.metric_duration(period=_PERIOD, statistic="Maximum"),
+            threshold=_NEAR * consumer.timeout.to_milliseconds(),
+            meaning=f"{name} nearly ran out of time: ledger or lake answer slowly, or its batches are too large. Nothing is lost.",
+        )
+        self._alarm(
+            f"{name}Conflicts",
+            metric=ours("Conflicts", name, settings=self._settings, period=_PERIOD),
+            threshold=1,
+            meaning=f"{name} received two contents for one envelope id: two boards share an epoch, or something forges messages. "
+            "The first is in the lake, the other in the dead-letter queue: device-agent deadletters show",
+        )
 
     def _alarm(self, id_: str, *, metric: cloudwatch.Metric, threshold: float, meaning: str) -> None:
         alarm = cloudwatch.Alarm(
@@ -84,3 +102,4 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         alarm.add_ok_action(actions.SnsAction(self.topic))
+        self.all.append(alarm)

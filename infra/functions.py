@@ -17,6 +17,7 @@ from constructs import Construct
 
 from infra.encryption import OBJECTS, RECEIVE, SEND, TABLES
 from infra.lake import READINGS
+from infra.metrics import namespace
 from infra.review import accept
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from infra.tables import Tables
 
 RUNTIME = lambda_.Runtime.PYTHON_3_14
-
-METRICS_NAMESPACE = "DeviceAgent"
 
 TABLE_ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query")
 
@@ -103,7 +102,7 @@ class ConsumerFunction(Construct):
         log_group = logs.LogGroup(
             self,
             "Logs",
-            retention=_retention(settings.stage.log_days),
+            retention=retention(settings.stage.log_days),
             removal_policy=RemovalPolicy.RETAIN if settings.stage.keep_data else RemovalPolicy.DESTROY,
         )
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
@@ -113,29 +112,34 @@ class ConsumerFunction(Construct):
             "Function",
             description=f"{settings.name}: {consumer.name}",
             runtime=RUNTIME,
-            architecture=lambda_.Architecture.ARM_64 if settings.arch == "arm64" else lambda_.Architecture.X86_64,
+            architecture=architecture(settings),
             code=lambda_.Code.from_asset(str(code)),
             handler=consumer.handler,
             role=role.without_policy_updates(),
             log_group=log_group,
             timeout=Duration.seconds(consumer.timeout),
             memory_size=consumer.memory,
+            # Never less than the mapping's maximum: what its pollers could not start would be throttled, and count as a receive.
+            reserved_concurrent_executions=consumer.concurrency if settings.stage.reserve_concurrency else None,
+            tracing=lambda_.Tracing.ACTIVE if settings.traced else lambda_.Tracing.DISABLED,
             environment={
                 "LAKE_BUCKET": lake.bucket.bucket_name,
                 "LEDGER_TABLE": tables.ledger.table_name,
                 "QUEUE_URL": channel.queue.queue_url,
                 "DLQ_URL": channel.dead_letters.queue_url,
                 "POWERTOOLS_SERVICE_NAME": consumer.name,
-                "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                "POWERTOOLS_METRICS_NAMESPACE": namespace(settings),
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
         )
+        self.timeout = Duration.seconds(consumer.timeout)
         self._allow_logs(log_group)
         self._allow_queues(channel)
         self._allow_landing(lake=lake, ledger=tables.ledger)
         self.function.node.add_dependency(self.policy)  # or the first invocations are denied
         self.mapping = self._map(channel=channel, consumer=consumer)
         self._review(lake)
+        self._trace(on=settings.traced)
 
     def use_state(self, table: dynamodb.Table) -> None:
         """Hand over the state table: its name and the right to read and write items."""
@@ -191,17 +195,29 @@ class ConsumerFunction(Construct):
             "For asynchronous invocations; this function is invoked by its queue alone, and the queue has a dead-letter queue.",
         )
         accept(
-            self.function,
-            "Serverless-LambdaTracing",
-            "Every invocation would pay for a trace that ends at the queue: devices start none. Logs and metrics carry the run id.",
-        )
-        accept(
             self.mapping,
             "Serverless-LambdaEventSourceMappingDestination",
             "Lambda has on-failure destinations for streams only; an SQS source has its dead-letter queue instead.",
         )
 
+    def _trace(self, *, on: bool) -> None:
+        if on:
+            self._allow(("xray:PutTraceSegments", "xray:PutTelemetryRecords"), "*")
+            accept(self.policy, "AwsSolutions-IAM5[Resource::*]", "X-Ray has no resource to name; only where -c tracing=on asks for it.")
+            return
+        accept(
+            self.function,
+            "Serverless-LambdaTracing",
+            "Every invocation would pay for a trace that begins at the queue: devices start none. -c tracing=on switches it on.",
+        )
 
-def _retention(days: int) -> logs.RetentionDays:
+
+def architecture(settings: Settings) -> lambda_.Architecture:
+    """Return CDK's name for the settings' processor."""
+    return lambda_.Architecture.ARM_64 if settings.arch == "arm64" else lambda_.Architecture.X86_64
+
+
+def retention(days: int) -> logs.RetentionDays:
+    """Return CDK's name for a stage's `log_days`."""
     names = {7: "ONE_WEEK", 30: "ONE_MONTH", 90: "THREE_MONTHS", 365: "ONE_YEAR"}
     return logs.RetentionDays[names[days]]

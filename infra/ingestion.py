@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from aws_cdk import CfnOutput, Stack, Tags
 
 from infra.alarms import Alarms
+from infra.dashboard import Dashboard
 from infra.device_role import DevicePolicy
+from infra.emptying import EmptiedLake
 from infra.encryption import Encryption
 from infra.functions import Consumer, ConsumerFunction, archive, state
 from infra.lake import TABLE, Lake
@@ -50,8 +52,15 @@ class IngestionStack(Stack):
         self.archive = self._consumer("Archive", code=code, channel=self.telemetry, consumer=archiver)
         self.state = self._consumer("State", code=code, channel=self.events, consumer=applier)
         self.state.use_state(self.tables.state)
+        if not settings.stage.keep_data:
+            emptied = EmptiedLake(self, "Emptied", settings=settings, lake=self.lake, code=code)
+            emptied.before(self.archive.mapping)
+            emptied.before(self.state.mapping)
         self._devices = DevicePolicy(self, "Devices", channels=[self.telemetry, self.events], encryption=self._encryption)
-        self.alarms = self._alarms()
+        channels = {"Telemetry": self.telemetry, "Events": self.events}
+        functions = {"Archive": self.archive, "State": self.state}
+        self.alarms = self._alarms(channels=channels, functions=functions)
+        Dashboard(self, "Dashboard", settings=settings, channels=channels, functions=functions, alarms=self.alarms)
         self._outputs()
 
     @property
@@ -83,11 +92,11 @@ class IngestionStack(Stack):
             encryption=self._encryption,
         )
 
-    def _alarms(self) -> Alarms:
+    def _alarms(self, *, channels: dict[str, Channel], functions: dict[str, ConsumerFunction]) -> Alarms:
         alarms = Alarms(self, "Alarms", settings=self._settings, encryption=self._encryption)
-        for name, channel in (("Telemetry", self.telemetry), ("Events", self.events)):
+        for name, channel in channels.items():
             alarms.watch_channel(name, channel)
-        for name, consumer in (("Archive", self.archive), ("State", self.state)):
+        for name, consumer in functions.items():
             alarms.watch_function(name, consumer)
         return alarms
 

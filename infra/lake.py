@@ -14,6 +14,7 @@ from aws_cdk import aws_glue as glue
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.queries import QUERIES
 from infra.review import accept
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Lake(Construct):
         )
         self._table().add_resource_dependency(database)
         self.workgroup_name = settings.name
-        self._workgroup(settings=settings, encryption=encryption)
+        self._save_queries(self._workgroup(settings=settings, encryption=encryption))
 
     def _bucket(self, *, settings: Settings, encryption: Encryption) -> s3.Bucket:
         keep = settings.stage.keep_data
@@ -124,12 +125,12 @@ class Lake(Construct):
             ),
         )
 
-    def _workgroup(self, *, settings: Settings, encryption: Encryption) -> None:
+    def _workgroup(self, *, settings: Settings, encryption: Encryption) -> athena.CfnWorkGroup:
         results = athena.CfnWorkGroup.EncryptionConfigurationProperty(
             encryption_option="SSE_KMS" if encryption.key else "SSE_S3",
             kms_key=encryption.key.key_arn if encryption.key else None,
         )
-        athena.CfnWorkGroup(
+        return athena.CfnWorkGroup(
             self,
             "Workgroup",
             name=self.workgroup_name,
@@ -145,3 +146,16 @@ class Lake(Construct):
                 ),
             ),
         )
+
+    def _save_queries(self, workgroup: athena.CfnWorkGroup) -> None:
+        for query in QUERIES:
+            saved = athena.CfnNamedQuery(
+                self,
+                "".join(word.capitalize() for word in query.name.split()),
+                database=self.database_name,
+                work_group=self.workgroup_name,
+                name=query.name,
+                description=query.meaning,
+                query_string=query.sql,
+            )
+            saved.add_resource_dependency(workgroup)

@@ -1,6 +1,6 @@
 """Configuration: what `cdk -c key=value` may say, read once, checked, frozen.
 
-A deployment is decided by four context values and nothing else: no environment variable, no AWS call, no git call and no
+A deployment is decided by five context values and nothing else: no environment variable, no AWS call, no git call and no
 clock is read at synth, so the same tree and the same values give the same template.
 """
 
@@ -26,24 +26,30 @@ BUNDLES = ("aws", "host")
 """`aws`: wheels for Lambda, from the package registry. `host`: what this interpreter has installed, for the local cloud and tests."""
 
 
+TRACING = ("off", "on")
+"""`on`: X-Ray samples invocations, $5 per million traces; devices start none, so a trace begins at the queue."""
+
+
 class SettingsError(ValueError):
     """A context value that this app does not know; the text names the key, the value and the choices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One deployment: which stage, which keys, which processor, which bundle."""
+    """One deployment: which stage, which keys, which processor, which bundle, traced or not."""
 
     stage: Stage
     sse: str
     arch: str
     bundle: str
+    tracing: str = "off"
 
     def __post_init__(self) -> None:
         """Refuse what is not on the lists above."""
         _one_of("sse", self.sse, ENCRYPTIONS)
         _one_of("arch", self.arch, ARCHITECTURES)
         _one_of("bundle", self.bundle, BUNDLES)
+        _one_of("tracing", self.tracing, TRACING)
 
     @classmethod
     def from_context(cls, node: Node) -> Settings:
@@ -59,6 +65,7 @@ class Settings:
             sse=value("sse", "sqs"),
             arch=value("arch", "arm64"),
             bundle=value("bundle", "aws"),
+            tracing=value("tracing", "off"),
         )
 
     @property
@@ -75,6 +82,11 @@ class Settings:
     def bundle_target(self) -> Target:
         """What the functions' bundle is made for."""
         return Target(host=self.bundle == "host", arch=self.arch)
+
+    @property
+    def traced(self) -> bool:
+        """Whether the functions send traces to X-Ray."""
+        return self.tracing == "on"
 
     @property
     def customer_key(self) -> bool:

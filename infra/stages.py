@@ -20,6 +20,9 @@ class Stage:
     archive_concurrency: int
     """Most `archive` invocations at a time, 2 to 1,000; a backlog after an outage must not take the account's whole quota."""
     state_concurrency: int
+    reserve_concurrency: bool
+    """Whether as many invocations are kept free for them, so that the account's other functions cannot starve them. AWS keeps 100 of an
+    account's quota unreserved: a new account, whose quota is 10, can reserve none."""
     key_reuse_seconds: int
     query_scan_bytes: int
     """Athena cancels a query that reads more: a mistake costs at most this at $5 per TB."""
@@ -42,6 +45,7 @@ _TABLE = (
         log_days=7,
         archive_concurrency=5,
         state_concurrency=5,
+        reserve_concurrency=False,
         key_reuse_seconds=3_600,
         query_scan_bytes=10_000_000_000,
         oldest_message_alarm_seconds=900,
@@ -52,6 +56,7 @@ _TABLE = (
         log_days=90,
         archive_concurrency=50,
         state_concurrency=50,
+        reserve_concurrency=True,
         key_reuse_seconds=86_400,
         query_scan_bytes=100_000_000_000,
         oldest_message_alarm_seconds=900,

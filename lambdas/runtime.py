@@ -5,6 +5,7 @@ No environment, clock or random number is read below this file.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import uuid
@@ -25,8 +26,9 @@ from lambdas.landing.retry import CONFIG, THREADS, Retrying
 from lambdas.landing.s3 import LakeBucket
 from lambdas.landing.sqs import DeadLetters
 
-#: Namespace of all metrics. No dimension beside the function's name: CloudWatch bills each set of dimensions.
-NAMESPACE = "DeviceAgent"
+#: Namespace of all metrics: the stage's, so that two stages in one account do not ring each other's alarms. No dimension beside the
+#: function's name: CloudWatch bills each set of dimensions.
+NAMESPACE = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "DeviceAgent")
 
 
 class Context(Protocol):

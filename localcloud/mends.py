@@ -4,6 +4,7 @@
                 column that no row has yet is unknown to SQL. Mended: the columns are the Glue table's, as with Athena.
     batches     it asks for a right to `sqs:SendMessageBatch`; AWS has no such right, `sqs:SendMessage` covers the batch.
     port 443    with TLS it opens that port too, where it may, for a service that we do not use.
+    queries     its CloudFormation does not know `AWS::Athena::NamedQuery`, which its Athena does.
     polling     idle event source mappings look at their queues every 1 to 5 s. Mended: every 0.2 s, so that tests are quick.
 
 Applied in the server's own process by `serve`; with other insides of another version they fail loudly at the start.
@@ -11,6 +12,7 @@ Applied in the server's own process by `serve`; with other insides of another ve
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from typing import Any
 from ministack import app  # type: ignore[import-untyped]
 from ministack.core import concurrency, iam_actions  # type: ignore[import-untyped]
 from ministack.services import athena  # type: ignore[import-untyped]
+from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
 
 _TYPES = {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER", "double": "DOUBLE", "boolean": "BOOLEAN"}
 
@@ -26,7 +29,7 @@ POLL_SECONDS = 0.2
 
 
 def apply() -> None:
-    """Apply all four, before the server starts.
+    """Apply all, before the server starts.
 
     Raises:
         AttributeError, TypeError: MiniStack has other insides.
@@ -34,6 +37,7 @@ def apply() -> None:
     _columns()
     _batches()
     _only_one_port()
+    _queries()
     threading.Thread(target=_poll, args=(concurrency.esm_wake,), name="poll-often", daemon=True).start()
 
 
@@ -73,6 +77,20 @@ def _only_one_port() -> None:
     if not callable(app._port_is_bindable):
         raise TypeError("ministack.app._port_is_bindable is no function")
     app._port_is_bindable = lambda *_: False
+
+
+def _queries() -> None:
+    create_query, delete_query = athena._create_named_query, athena._delete_named_query
+
+    def create(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
+        _, _, body = create_query(properties)
+        identifier = str(json.loads(body)["NamedQueryId"])
+        return identifier, {"NamedQueryId": identifier}
+
+    def delete(identifier: str, _properties: dict[str, Any]) -> None:
+        delete_query({"NamedQueryId": identifier})
+
+    provisioners._RESOURCE_HANDLERS["AWS::Athena::NamedQuery"] = {"create": create, "delete": delete}
 
 
 def _poll(wake: threading.Event) -> None:

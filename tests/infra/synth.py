@@ -53,6 +53,11 @@ class App:
     keeps_data: bool
 
     @property
+    def name(self) -> str:
+        """What the stage's resources are called."""
+        return self.ingestion.path.name.removesuffix("-ingestion.template.json")
+
+    @property
     def stacks(self) -> tuple[Stack, Stack]:
         return self.ingestion, self.identity
 

@@ -71,7 +71,7 @@ def test_a_function_is_told_its_queue_its_dead_letter_queue_lake_and_ledger(app:
     assert told["DLQ_URL"]["Ref"] == queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
     assert told["LAKE_BUCKET"]["Ref"] in app.ingestion.of_type("AWS::S3::Bucket")
     assert told["LEDGER_TABLE"]["Ref"].startswith("TablesLedger")
-    assert told["POWERTOOLS_METRICS_NAMESPACE"] == "DeviceAgent"
+    assert told["POWERTOOLS_METRICS_NAMESPACE"] == app.name
     assert told["POWERTOOLS_SERVICE_NAME"] == name.lower()
 
 
@@ -92,3 +92,15 @@ def test_a_function_starts_only_when_its_rights_stand(app: App, name: str) -> No
     resources = app.ingestion.of_type("AWS::Lambda::Function")
     policy_id, _ = app.ingestion.one("AWS::IAM::Policy", name)
     assert [policy_id in found["DependsOn"] for id_, found in resources.items() if id_.startswith(name)] == [True]
+
+
+@both
+def test_a_stage_that_reserves_concurrency_reserves_what_its_pollers_may_start(app: App, name: str) -> None:
+    function, mapping, _ = consumer(app, name)
+    reserved = mapping["ScalingConfig"]["MaximumConcurrency"] if app.keeps_data else None
+    assert function.get("ReservedConcurrentExecutions") == reserved
+
+
+@both
+def test_nothing_is_traced_unless_it_is_asked_for(app: App, name: str) -> None:
+    assert consumer(app, name)[0].get("TracingConfig") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.infra.synth import App
 
 
@@ -77,3 +79,21 @@ def test_the_outputs_are_the_ones_that_the_local_cloud_and_the_agents_config_nee
     values = dict.fromkeys(app.ingestion.template["Outputs"], "somewhere")
     assert Outputs.from_stack(values).telemetry_queue_url == "somewhere"
     assert {"DeviceRoleArn", "RoleAlias", "CertificatePolicy", "ThingType"} <= app.identity.template["Outputs"].keys()
+
+
+def test_only_a_stage_that_does_not_keep_its_data_has_a_function_that_may_delete_it(dev: App, prod: App) -> None:
+    assert "s3:DeleteObject" not in json.dumps(prod.ingestion.template)
+    assert "Custom::LakeContents" not in json.dumps(prod.ingestion.template)
+    _, contents = dev.ingestion.one("Custom::LakeContents", "Emptied")
+    assert contents["Bucket"] == {"Ref": dev.ingestion.one("AWS::S3::Bucket", "Lake")[0]}
+    # What writes is removed first: the mappings depend on the emptied lake.
+    emptied, _ = dev.ingestion.one("Custom::LakeContents", "Emptied")
+    for mapping in dev.ingestion.of_type("AWS::Lambda::EventSourceMapping").values():
+        assert emptied in mapping["DependsOn"]
+
+
+def test_saved_queries_stand_in_the_workgroup_with_the_limit(app: App) -> None:
+    names = {query["Properties"]["Name"] for query in app.ingestion.of_type("AWS::Athena::NamedQuery").values()}
+    assert names == {"latest per device", "rate per minute", "gaps"}
+    for query in app.ingestion.of_type("AWS::Athena::NamedQuery").values():
+        assert query["Properties"]["WorkGroup"] == app.name

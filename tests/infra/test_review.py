@@ -27,6 +27,24 @@ def test_cdk_nag_ran_and_found_nothing_that_is_not_accepted(app: App) -> None:
     assert report["pluginReports"] == []
 
 
+def test_the_other_stages_modes_and_tracing_pass_as_well(tmp_path: Path) -> None:
+    others = {"dev": {"sse": "kms", "tracing": "on"}, "prod": {"sse": "sqs"}}
+    runs = {stage: start_synth(tmp_path / stage, stage=stage, **context) for stage, context in others.items()}
+    for stage, run in runs.items():
+        said, _ = run.communicate(timeout=300)
+        assert run.returncode == 0, said
+        template = json.loads((tmp_path / stage / f"device-agent-{stage}-ingestion.template.json").read_text())
+        settings = ManualArgs(ignore_checks=IGNORED, regions=["eu-central-1"])
+        assert [str(match) for match in lint(json.dumps(template), config=settings)] == []
+        traced = [
+            resource["Properties"].get("TracingConfig")
+            for name, resource in template["Resources"].items()
+            if resource["Type"] == "AWS::Lambda::Function" and name.startswith(("Archive", "State"))
+        ]
+        assert traced == [{"Mode": "Active"} if stage == "dev" else None] * 2
+        assert ("xray:PutTraceSegments" in json.dumps(template)) is (stage == "dev")
+
+
 UNREVIEWED = """
 import sys
 from aws_cdk import App, Stack, aws_sqs

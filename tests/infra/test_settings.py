@@ -36,6 +36,7 @@ def test_without_a_context_it_is_a_development_stage_with_free_encryption_on_arm
         ("sse", "aws", "-c sse=kms"),
         ("arch", "x86-64", "-c arch=x86_64"),
         ("bundle", "docker", "-c bundle=host"),
+        ("tracing", "yes", "-c tracing=on"),
     ],
 )
 def test_an_unknown_value_is_refused_with_the_choices(key: str, value: str, choice: str) -> None:
