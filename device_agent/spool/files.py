@@ -95,7 +95,10 @@ class RealFiles:
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue  # removed meanwhile: that is no reason to see nothing of the rest
                     found.append(Found(entry.name, entry.is_dir(follow_symlinks=False), status.st_size, status.st_blocks * 512))
         except FileNotFoundError:
             return []

@@ -2,10 +2,11 @@
 
     quarantine/<stream>/<epoch>-<first>-<last>.json         refused by the cloud: id, reason, time and the body as it was sent
     quarantine/<stream>/oversize-<time>-<number>.json       readings too large for the log: reason, time, frames in base64
-    quarantine/damaged/<stream>-<segment>-<position>.json   bytes of the log that do not match their checksum
+    quarantine/damaged.log/<stream>-<epoch>-<segment>-<position>.json   bytes of the log that do not match their checksum
 
 Promises: a file is whole and synced when `keep` returns, or an OSError is raised and it is not there. The same name replaces the file. When
-the quarantine's part of the cap is used up the oldest file gives way; what is larger than half of it is kept without its bytes.
+the quarantine's part of the cap is used up the oldest file gives way; what is larger than half of it is kept without its bytes. People may
+remove files and folders at any time: what is gone is not counted, and stops nothing.
 """
 
 from __future__ import annotations
@@ -52,13 +53,26 @@ class Quarantine:
     def used(self) -> int:
         """Bytes that it takes."""
         with self._lock:
+            self._forget_removed()
             return sum(self._sizes.values())
 
     def count(self, folder: str) -> int:
         """Files in a folder."""
         start = f"{self._directory}/{folder}/"
         with self._lock:
+            self._forget_removed()
             return sum(path.startswith(start) for path in self._sizes)
+
+    def _forget_removed(self) -> None:
+        """Count no more what people have removed (`device-agent quarantine drop`). Under the lock."""
+        if not self._sizes:
+            return
+        try:
+            folders = {path.rpartition("/")[0] for path in self._sizes}
+            there = {f"{folder}/{file.name}" for folder in folders for file in self._files.list(folder)}
+        except OSError:
+            return  # the disk fails: what is known is good enough, and whoever writes next will hear of it
+        self._sizes = {path: size for path, size in self._sizes.items() if path in there}
 
     def keep(self, folder: str, name: str, content: dict[str, Any]) -> None:
         """Write `content` to `<folder>/<name>.json`. Raises OSError."""
@@ -69,13 +83,21 @@ class Quarantine:
         with self._lock:
             self._sizes.pop(path, None)
             self._make_room(pages(len(data)))
-            if folder not in self._made:
-                self._files.make_directory(f"{self._directory}/{folder}")
-                self._files.sync_directory(self._directory)
-                self._made.add(folder)
-            self._write(path, data)
+            self._make_folder(folder)
+            try:
+                self._write(path, data)
+            except FileNotFoundError:  # somebody removed the folder
+                self._made.discard(folder)
+                self._make_folder(folder)
+                self._write(path, data)
             self._files.sync_directory(f"{self._directory}/{folder}")
             self._sizes[path] = pages(len(data))
+
+    def _make_folder(self, folder: str) -> None:
+        if folder not in self._made:
+            self._files.make_directory(f"{self._directory}/{folder}")
+            self._files.sync_directory(self._directory)
+            self._made.add(folder)
 
     def _write(self, path: str, data: bytes) -> None:
         new = f"{path}.new"
@@ -94,9 +116,12 @@ class Quarantine:
             raise
 
     def _make_room(self, size: int) -> None:
+        if sum(self._sizes.values()) + size > self._limit:
+            self._forget_removed()
         while self._sizes and sum(self._sizes.values()) + size > self._limit:
             path = next(iter(self._sizes))
-            self._files.unlink(path)
+            with contextlib.suppress(FileNotFoundError):  # people were quicker
+                self._files.unlink(path)
             del self._sizes[path]
             events.quarantine_evicted(path)
 

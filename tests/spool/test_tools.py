@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
+from device_agent.config import WhenFull
 from device_agent.errors import SpoolError
 from device_agent.spool import tools
-from device_agent.wire.limits import MIB
+from device_agent.wire.limits import KIB, MIB
 from tests.spool.world import ROOT, World
 
 
@@ -34,7 +38,9 @@ def test_cat_yields_every_reading_in_order() -> None:
     made = world()
     assert {one.seq: one.payload for one in tools.cat(ROOT, "a", files=made.disk)} == made.twins["a"].acknowledged
     assert [one.seq for one in tools.cat(ROOT, "a", first=7, last=12, files=made.disk)] == [7, 8, 9, 10, 11, 12]
-    assert list(tools.cat(ROOT, "nothing", files=made.disk)) == []
+    assert len(list(tools.cat(ROOT, files=made.disk))) == 102
+    with pytest.raises(SpoolError, match="no stream 'nothing'; there are: a, b"):
+        list(tools.cat(ROOT, "nothing", files=made.disk))
 
 
 def test_verify_says_where_the_damage_is() -> None:
@@ -44,7 +50,50 @@ def test_verify_says_where_the_damage_is() -> None:
     made.disk.directories[path].current[min(made.disk.directories[path].current)].current[300] ^= 1
     (bad,) = (one for one in tools.verify(ROOT, files=made.disk) if one.problems)
     assert (bad.stream, bad.damaged > 0) == ("a", True)
-    assert "checksum" in bad.problems[0]
+    (problem,) = bad.problems
+    assert "checksum" in problem.what
+    assert sum(last - first + 1 for first, last in problem.lost) == bad.damaged
+    assert bad.waiting == bad.last - bad.first + 1 - bad.damaged
+    told: list[str] = []
+    read = [one.seq for one in tools.cat(ROOT, "a", files=made.disk, problem=told.append)]
+    assert len(read) == 100 - bad.damaged
+    assert len(told) == 1
+
+
+def test_a_directory_without_a_spool_is_said_to_be_none() -> None:
+    disk = world().disk
+    for tool in (tools.ls, tools.verify, tools.streams, tools.repair):
+        with pytest.raises(SpoolError, match="there is no spool here"):
+            tool("/elsewhere", files=disk)
+
+
+def test_an_end_that_changes_while_it_is_looked_at_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world()
+    path = next(one for one in made.disk.directories if "/b/000001-" in one)
+    name = min(one for one in made.disk.directories[path].current if one.endswith(".log"))
+    end = made.spool._streams["b"].present.appender._end
+    content = made.disk.directories[path].current[name].current
+    content[end : end + 4] = b"0123"
+    (bad,) = (one for one in tools.verify(ROOT, stream="b", files=made.disk) if one.problems)
+    assert bad.problems[0].advice == tools.TORN
+
+    def grow(_seconds: float) -> None:
+        content[end + 4 : end + 8] = b"4567"
+
+    monkeypatch.setattr(tools.time, "sleep", grow)
+    (good,) = tools.verify(ROOT, stream="b", files=made.disk)
+    assert good.problems == ()
+
+
+def test_numbers_of_readings_that_were_dropped_do_not_wait() -> None:
+    made = World(["a"], max_bytes=512 * KIB, when_full=WhenFull.DROP_NEWEST)
+    for _ in range(80):
+        made.put(5, 2000, replies=False)
+        made.later(1.1)
+    assert made.metrics.streams["a"].dropped
+    while (border := made.take()) is not None:
+        made.deliver(border)
+    assert sum(one.waiting for one in tools.ls(ROOT, files=made.disk)) == 0
 
 
 def test_repair_cuts_a_torn_end_and_keeps_a_copy() -> None:
@@ -59,7 +108,8 @@ def test_repair_cuts_a_torn_end_and_keeps_a_copy() -> None:
     made.disk.directories[path].current[name].current[end : end + 10] = b"0123456789"
     (done,) = tools.repair(ROOT, files=made.disk)
     assert "cut 10" in done
-    assert bytes(made.disk.directories[path].current[f"{name}.torn"].current) == b"0123456789"
+    (kept,) = made.disk.directories[f"{ROOT}/quarantine/damaged.log"].current.values()
+    assert base64.b64decode(json.loads(kept.current)["data_base64"]) == b"0123456789"
     assert tools.repair(ROOT, files=made.disk) == []
     made.restart(cut=False)
     made.check()

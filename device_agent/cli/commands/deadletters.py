@@ -131,7 +131,7 @@ def _show(args: argparse.Namespace, account: Account, names: list[str], choice: 
 
 
 def _rows(letter: Letter) -> Iterator[dict[str, Any]]:
-    from device_agent.cli.commands.decode import rows_of  # noqa: PLC0415
+    from device_agent.cli.rows import rows_of  # noqa: PLC0415
     from device_agent.wire.errors import EnvelopeError  # noqa: PLC0415
 
     content = letter.content()

@@ -12,11 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
-
-if TYPE_CHECKING:
-    from device_agent.wire.block import Payload
-    from device_agent.wire.envelope import Envelope, Notice
+from typing import Any, TextIO
 
 HELP = "decode bodies of SQS messages to JSON lines"
 EXAMPLE = """
@@ -50,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _stream(file: TextIO, name: str) -> bool:
-    from device_agent.wire import envelope  # noqa: PLC0415  # brings zstd and MessagePack: not for --help
+    from device_agent.cli.rows import line as line_of  # noqa: PLC0415  # brings zstd and MessagePack: not for --help
+    from device_agent.cli.rows import rows_of  # noqa: PLC0415
+    from device_agent.wire import envelope  # noqa: PLC0415
     from device_agent.wire.errors import EnvelopeError  # noqa: PLC0415
 
     good = True
@@ -62,7 +60,7 @@ def _stream(file: TextIO, name: str) -> bool:
             good = False
             continue
         for row in rows:
-            print(json.dumps(row, separators=(",", ":")))
+            print(line_of(row))
     return good
 
 
@@ -127,33 +125,3 @@ def _messages(document: object) -> list[Any] | None:
         if isinstance(document.get(key), list):
             return _messages(document[key])
     return next(([document[key]] for key in ("Body", "body") if isinstance(document.get(key), str)), None)
-
-
-def rows_of(decoded: Envelope | Notice) -> Iterator[dict[str, Any]]:
-    """Yield a row for each reading, or one for a notice."""
-    from device_agent.wire import envelope  # noqa: PLC0415  # here already
-
-    head = {"device": decoded.device, "stream": decoded.stream, "epoch": decoded.epoch}
-    if isinstance(decoded, envelope.Notice):
-        numbers = {"first": decoded.first, "last": decoded.last, "time": envelope.rfc3339(decoded.time)}
-        yield head | {"notice": decoded.reason, **numbers, "detail": decoded.detail}
-        return
-    for seq, (received, synced, topic, client, payload) in enumerate(decoded.readings.rows(), decoded.first):
-        row: dict[str, Any] = head | {"seq": seq, "received": envelope.rfc3339(received), "clock": "synced" if synced else "unsynced"}
-        if client is not None:
-            row["client"] = client
-        if topic is not None:
-            row["topic"] = topic
-        yield row | _value(payload)
-
-
-def _value(payload: Payload) -> dict[str, Any]:
-    """Return a payload as the lake has it: text, base64 of a frame that is not UTF-8, or base64 of all frames."""
-    from base64 import b64encode  # noqa: PLC0415  # not for --help
-
-    if isinstance(payload, list):
-        return {"frames": [b64encode(frame).decode("ascii") for frame in payload]}
-    try:
-        return {"data": payload.decode()}
-    except UnicodeDecodeError:
-        return {"data_base64": b64encode(payload).decode("ascii")}
