@@ -88,7 +88,7 @@ class LedgerTable:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            return _claim(claim.line, _old(error))
+            return from_item(claim.line, _old(error))
         return None
 
     def move(self, claim: Claim, *, old_key: str) -> bool:
@@ -141,7 +141,8 @@ def _item(claim: Claim) -> Item:
     }
 
 
-def _claim(line: Line, item: Item) -> Claim:
+def from_item(line: Line, item: Item) -> Claim:
+    """Return the claim that an item stores."""
     first, last, lease, expires = (int(item[name]["N"]) for name in ("first", "last", "lease", "expires"))
     return Claim(line=line, first=first, last=last, digest=item["digest"]["S"], key=item["K"]["S"], lease=lease, expires=expires)
 

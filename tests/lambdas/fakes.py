@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
+from device_agent.wire import ledger
 from device_agent.wire.envelope import Notice
 from device_agent.wire.ledger import VOID, Line
 from device_agent.wire.ranges import Ranges
+from lambdas.closing.parts import folded
+from lambdas.closing.ports import Bookmark, Entry, Part, Told
 from lambdas.landing.messages import Message
 from lambdas.landing.ports import Claim, Commit, Known, NotNow, Unknown
 from lambdas.latest import Latest, Place, Position, Standing, standing
@@ -84,7 +87,11 @@ class LedgerMemory:
     claims: dict[tuple[Line, int], Claim] = field(default_factory=dict)
     notices: dict[tuple[Line, int, int], Notice] = field(default_factory=dict)
     epochs: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    folded: dict[Line, Ranges] = field(default_factory=dict)
+    parts: dict[Line, dict[int, Part]] = field(default_factory=dict)
+    bookmarks: dict[tuple[int, int], Bookmark] = field(default_factory=dict)
+
+    def folded(self, line: Line) -> Ranges:
+        return folded(self.parts.get(line, {}).values())
 
 
 @dataclass
@@ -98,7 +105,7 @@ class FakeLedger:
     def _known(self, line: Line) -> Known:
         epochs = self.memory.epochs.get((line.device, line.stream), [])
         ordinal = epochs.index(line.epoch) + 1 if line.epoch in epochs else None
-        return Known(ordinal, self.memory.folded.get(line, Ranges()))
+        return Known(ordinal, self.memory.folded(line))
 
     def register(self, line: Line) -> int:
         return self.network.change("register", lambda: self._register(line))
@@ -136,6 +143,62 @@ class FakeLedger:
 
 
 @dataclass
+class FakeClosing:
+    """The ledger as closing sees it. Every answer is a copy: what is read may be old when it is used."""
+
+    memory: LedgerMemory = field(default_factory=LedgerMemory)
+    network: Network = field(default_factory=Network)
+    last_wins: bool = False  # a broken ledger, to see that the tests notice
+
+    def entries(self, shard: int, *, after: str = "") -> Iterator[Entry]:
+        return iter(self.network.ask("entries", lambda: self._entries(shard, after)))
+
+    def _entries(self, shard: int, after: str) -> list[Entry]:
+        found = []
+        for (device, stream), epochs in self.memory.epochs.items():
+            mark = f"{shard:02d}|{device}|{stream}"
+            if ledger.shard(device) == shard and mark > after:
+                found.append(Entry(mark, tuple(Line(device, stream, epoch) for epoch in epochs)))
+        return sorted(found, key=lambda entry: entry.mark)
+
+    def parts(self, line: Line) -> list[Part]:
+        return self.network.ask("parts", lambda: sorted(self.memory.parts.get(line, {}).values(), key=lambda part: part.number))
+
+    def claims(self, line: Line, first: int, last: int) -> Iterator[Claim]:
+        return iter(self.network.ask("claims", lambda: [claim for claim in self._claims(line) if first <= claim.first <= last]))
+
+    def _claims(self, line: Line) -> list[Claim]:
+        return sorted((claim for (at, _), claim in self.memory.claims.items() if at == line), key=lambda claim: claim.first)
+
+    def newest(self, line: Line) -> Claim | None:
+        return self.network.ask("newest", lambda: next(reversed(self._claims(line)), None))
+
+    def notices(self, line: Line) -> Iterator[Told]:
+        found = [Told(one.first, one.last, one.reason, one.time / 1e6) for (at, _, _), one in self.memory.notices.items() if at == line]
+        return iter(self.network.ask("notices", lambda: sorted(found)))
+
+    def write(self, line: Line, part: Part) -> bool:
+        return self.network.change("write", lambda: self._write(line, part))
+
+    def _write(self, line: Line, part: Part) -> bool:
+        stored = self.memory.parts.setdefault(line, {})
+        old = stored.get(part.number)
+        if not self.last_wins and (old.version if old else 0) != part.version - 1:
+            return False
+        stored[part.number] = Part(part.number, Ranges(part.ranges), part.version)
+        return True
+
+    def bookmark(self, bucket: int, buckets: int) -> Bookmark:
+        return self.network.ask("bookmark", lambda: self.memory.bookmarks.get((bucket, buckets), Bookmark("", "")))
+
+    def set_bookmark(self, bucket: int, buckets: int, bookmark: Bookmark) -> None:
+        self.network.change("set bookmark", lambda: self._set_bookmark((bucket, buckets), bookmark))
+
+    def _set_bookmark(self, key: tuple[int, int], bookmark: Bookmark) -> None:
+        self.memory.bookmarks[key] = max(bookmark, self.memory.bookmarks.get(key, Bookmark("", "")))
+
+
+@dataclass
 class LakeMemory:
     objects: dict[str, tuple[bytes, Commit]] = field(default_factory=dict)
 
@@ -167,6 +230,23 @@ class FakeLake:
             return False
         self.memory.objects[key] = (body, commit)
         return True
+
+
+@dataclass
+class FakeListing:
+    """Lists all keys at the first question and never again: it is old at all later ones."""
+
+    memory: LakeMemory = field(default_factory=LakeMemory)
+    network: Network = field(default_factory=Network)
+    listed: dict[tuple[str, str, str], Commit] | None = None
+
+    def decided(self, stream: str, day: str, run: str) -> Commit | None:
+        if self.listed is None:
+            self.listed = self.network.ask("list", self._list)
+        return self.listed.get((stream, day, run))
+
+    def _list(self) -> dict[tuple[str, str, str], Commit]:
+        return {ledger.split_lake_key(key): commit for key, (_, commit) in self.memory.objects.items()}
 
 
 @dataclass

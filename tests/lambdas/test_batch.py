@@ -12,6 +12,7 @@ import pytest
 
 from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
+from lambdas.closing.ports import Part
 from lambdas.landing import batch, rows
 from lambdas.landing.batch import Landing, Report, Verdict
 from lambdas.landing.messages import Arrival, Message, decoded
@@ -132,7 +133,7 @@ def test_what_cannot_be_decoded_fails_alone_and_is_set_aside_at_the_third_receiv
 
 def test_folded_ranges_are_duplicates_without_a_claim(world: World) -> None:
     world.ledger.memory.epochs["board-7", "telemetry"] = [E1]
-    world.ledger.memory.folded[LINE] = Ranges([(1, 10)])
+    world.ledger.memory.parts[LINE] = {0: Part(0, Ranges([(1, 10)]), 1)}
     report = world.land(message(body(9, [b"a", b"b"])), message(body(10, [b"a", b"b"])))
     assert verdicts(report) == [Verdict.DUPLICATE, Verdict.LANDED]
     assert [first for _, first in world.ledger.memory.claims] == [10]

@@ -43,6 +43,7 @@ class LandingMachine(RuleBasedStateMachine):
     """Up to three invocations at a time over one ledger and one lake."""
 
     overwrites: ClassVar[bool] = False
+    bodies: ClassVar[list[str]] = BODIES
 
     @initialize()
     def empty(self) -> None:
@@ -53,13 +54,14 @@ class LandingMachine(RuleBasedStateMachine):
         self.actors: list[Actor] = []
         self.sent: dict[str, int] = {}  # message id -> index into BODIES
         self.done: dict[str, Verdict] = {}  # successful messages
-        self.contents = [arrival.content for arrival in decoded(message(text) for text in BODIES)]
+        self.contents = [arrival.content for arrival in decoded(message(text) for text in self.bodies)]
 
     @rule(chosen=st.lists(st.integers(0, len(BODIES) - 1), min_size=1, max_size=4))
     @precondition(lambda self: len(self.actors) < MAX_ACTORS)
     def invoke(self, chosen: list[int]) -> None:
         """A batch arrives: envelopes may come any number of times, in any order, to any invocation."""
-        messages = [message(BODIES[index]) for index in chosen]
+        chosen = [index % len(self.bodies) for index in chosen]
+        messages = [message(self.bodies[index]) for index in chosen]
         self.sent |= {one.id: index for one, index in zip(messages, chosen, strict=True)}
         self.runs += 1
         self.actors.append(Actor(self._function(messages, f"{self.runs:032x}")))
@@ -158,7 +160,7 @@ class LandingMachine(RuleBasedStateMachine):
             effect()
         self.now += 1000
         for round_ in range(2):
-            messages = [message(text) for text in BODIES]
+            messages = [message(text) for text in self.bodies]
             actor = Actor(self._function(messages, f"{self.runs + 1 + round_:032x}"))
             actor.finish()
             report: Report = actor.result[1]
