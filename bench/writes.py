@@ -6,7 +6,10 @@ The whole path runs, so deliveries' journal, borders, segment headers and the fi
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
+
+import zmq
 
 from bench.board import Board
 from bench.disk import Disk, disk
@@ -42,17 +45,42 @@ def full(run: Run, place: Disk) -> Figure:
 
 
 def slow(run: Run, place: Disk) -> Figure:
-    """At ten readings a second, with the agent's defaults: a commit a second, an envelope each 5 s."""
-    seconds = run.seconds(60, 9)
-    run.say(f"bytes at the block device, {_SLOW:.0f} readings a second for {seconds:.0f} s")
-    count = int(seconds * _SLOW)
-    with Board(place.folder / "slow", endpoint=run.endpoint.url, linger="5s", commit_interval="1s", max_bytes="256 MiB") as board:
+    """At ten readings a second, with the agent's defaults: a commit a second, an envelope each 5 s. And with a commit each, for REQ."""
+    seconds = run.seconds(60, 6)
+    run.say(f"bytes at the block device, {_SLOW:.0f} readings a second for {seconds:.0f} s from PUSH, then {seconds / 2:.0f} s from REQ")
+    with Board(
+        place.folder / "slow", endpoint=run.endpoint.url, linger="5s", commit_interval="1s", max_bytes="256 MiB", rep=True
+    ) as board:  # fmt: skip
         time.sleep(1)
-        before, commits = place.written(board.pid), board.stream()["commits"]
-        run.push(board.pull, count, rate=_SLOW).result()
-        board.wait(lambda counters: counters["committed"] >= count, timeout=_TIMEOUT, pause=0.1)
-        counters = board.stream()
-        written = place.written(board.pid) - before
-    made = counters["commits"] - commits
-    note = f"{place.says}; {made} commits, {written:,} B, {counters['committed']} readings; commit_interval 1 s, linger 5 s"
-    return of_rounds("pages_per_commit_slow", [written / _PAGE / max(1, made)], note=note)
+        commits, written = _counted(board, place, lambda: _push(run, board, int(seconds * _SLOW)))
+        asked, for_asked = _counted(board, place, lambda: _ask(run, board.rep, int(seconds / 2 * _SLOW)))
+    note = (
+        f"{place.says}; PUSH: {commits} commits, {written:,} B; REQ, a commit a reading: {for_asked / _PAGE / max(1, asked):.2f} pages; "
+        "commit_interval 1 s, linger 5 s"
+    )
+    return of_rounds("pages_per_commit_slow", [written / _PAGE / max(1, commits)], note=note)
+
+
+def _counted(board: Board, place: Disk, send: Callable[[], None]) -> tuple[int, int]:
+    """Return the commits and the bytes at the device while `send` runs."""
+    before, commits = place.written(board.pid), board.stream()["commits"]
+    send()
+    return board.stream()["commits"] - commits, place.written(board.pid) - before
+
+
+def _push(run: Run, board: Board, count: int) -> None:
+    wanted = board.stream()["committed"] + count
+    run.push(board.pull, count, rate=_SLOW).result()
+    board.wait(lambda counters: counters["committed"] >= wanted, timeout=_TIMEOUT, pause=0.1)
+
+
+def _ask(run: Run, endpoint: str, count: int) -> None:
+    """One REQ client, ten readings a second."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.linger, socket.rcvtimeo = 0, 30_000
+        socket.connect(endpoint)
+        begin = time.monotonic()
+        for number in range(count):
+            socket.send(run.readings.payloads[number % len(run.readings.payloads)])
+            socket.recv()
+            time.sleep(max(0.0, begin + (number + 1) / _SLOW - time.monotonic()))
