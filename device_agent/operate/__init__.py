@@ -6,4 +6,5 @@ letters      what a dead letter says: pure
 deadletters  dead-letter queues: look, copy, send back
 fleet        which devices there are, and their latest values
 account      the stack whose tables and queues these ask
+cost         what a fleet costs a month: pure, like its parts: prices (data), measured (sizes), growth (limits), costpage (docs)
 """
