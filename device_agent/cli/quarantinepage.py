@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from device_agent.cli import table
 from device_agent.cli.rows import line, rows_of
-from device_agent.configfile import units
 from device_agent.spool.aside import Kept, Kind
 from device_agent.wire import envelope
 from device_agent.wire.errors import EnvelopeError

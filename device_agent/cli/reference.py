@@ -147,7 +147,9 @@ def _choices(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Ar
 
 def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     example = re.sub(r"^ {2}", "", (parser.epilog or "").partition("\n")[2], flags=re.MULTILINE)
-    yield f"## {name}\n\n{_code_marks(parser.description or '')}\n\n```sh\n{example.strip()}\n```\n"
+    yield f"## {name}\n\n{_code_marks(parser.description or '')}\n"
+    if example:
+        yield f"```sh\n{example.strip()}\n```\n"
     rows = [_argument(action) for action in parser._actions if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)]
     if rows:
         yield "| argument | meaning |\n|---|---|"

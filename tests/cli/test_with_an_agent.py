@@ -207,6 +207,18 @@ def test_status_shows_inputs_streams_and_what_is_wrong(config: str, capsys: pyte
     assert next(row for row in rows if row[:1] == ["orders"])[1] == "rep"
 
 
+def test_the_log_on_disk_can_be_looked_into_beside_the_agent(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert send(config, "orders", "look at me") == 0
+    seq = json.loads(capsys.readouterr().out)["seq"]
+    for action in ("ls", "verify"):
+        assert main(["spool", action, "--config", config]) == 0
+        assert "events" in capsys.readouterr().out or action == "verify"
+    assert main(["spool", "cat", "--config", config, "--stream", "events", "--first", str(seq)]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["data"] == "look at me"
+    assert main(["spool", "repair", "--config", config]) == 2
+    assert "an agent is running (pid" in capsys.readouterr().err
+
+
 def test_a_second_agent_on_the_same_spool_is_exit_code_2(config: str, tmp_path: Path) -> None:
     text = Path(config).read_text(encoding="utf-8")
     other = tmp_path / "other.toml"

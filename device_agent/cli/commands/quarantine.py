@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from device_agent.cli.place import Place, add_place, find
 from device_agent.errors import ConfigError, DeviceAgentError, NotNow
@@ -29,23 +29,35 @@ device-agent quarantine drop --config agent.toml events/00112233aabbccdd-7-11
 """
 
 
+_ACTIONS: Final = {
+    "ls": "list what was set aside, why, and what can be done",
+    "show": "show one with its readings",
+    "replay": "send again what was refused, and remove it here when the queue has accepted it",
+    "drop": "remove for good",
+}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument("action", choices=["ls", "show", "replay", "drop"], help="what to do")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="show, replay, drop: which files")
-    add_place(parser)
-    parser.add_argument("--all", action="store_true", help="show, replay, drop: all files instead of IDs")
-    parser.add_argument("--stream", default="", metavar="NAME", help="ls, and with --all: only this stream")
-    parser.add_argument("--json", action="store_true", help="ls, show: as JSON, with the bodies")
-    parser.add_argument("--yes", action="store_true", help="drop: do not ask")
+    """Add the actions, each a parser of its own: so IDs and options may stand in any order."""
+    choices = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+    for name, text in _ACTIONS.items():
+        sub = choices.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
+        sub.set_defaults(ids=[], all=False, json=False, yes=False)
+        if name != "ls":
+            sub.add_argument("ids", nargs="*", metavar="ID", help="which files: what `ls` shows, or its beginning")
+            sub.add_argument("--all", action="store_true", help="all files instead of IDs")
+        add_place(sub)
+        sub.add_argument("--stream", default="", metavar="NAME", help=f"{'' if name == 'ls' else 'with --all: '}only this stream")
+        if name in {"ls", "show"}:
+            sub.add_argument("--json", action="store_true", help="as JSON, with the bodies")
+        if name == "drop":
+            sub.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; 1 if something could not be replayed, or nobody said yes to `drop`."""
     from device_agent.spool import aside, tools  # noqa: PLC0415  # not for --help
 
-    if args.action == "ls" and (args.ids or args.all):
-        raise ConfigError("quarantine: `ls` lists everything; --stream chooses")
     if args.action != "ls" and bool(args.ids) == args.all:
         raise ConfigError(f"quarantine: `{args.action}` needs IDs (`device-agent quarantine ls` shows them) or --all")
     place = find(args)
