@@ -149,6 +149,8 @@ class _Scanner:
 
     def _border(self, position: int, header: Header, body: bytes) -> None:
         envelope = self._out.open
+        if envelope is not None and header.first < envelope.first:
+            return  # a stray copy of an earlier one ends nothing: the envelope would begin twice, with two contents
         if envelope is not None and envelope.first != header.first:
             self._close()
             envelope = None

@@ -1,0 +1,73 @@
+"""Fuzzing in the suite: the kept inputs, a second of random changes for each target, and any frames into a running intake."""
+
+from __future__ import annotations
+
+import random
+import secrets
+
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from device_agent.config import Pattern
+from tests.intake.conftest import Bench, bench
+from tests.lab import fuzz
+
+__all__ = ["bench"]  # fixture
+
+
+@pytest.mark.parametrize("target", fuzz.TARGETS)
+def test_no_kept_input_breaks_its_target(target: str) -> None:
+    found = fuzz.seeds(target)
+    assert found
+    for data in found:
+        fuzz.TARGETS[target](data)
+
+
+@pytest.mark.parametrize("target", fuzz.TARGETS)
+def test_random_changes_break_no_target(target: str) -> None:
+    seed = secrets.randbelow(2**31)
+    print(f"seed {seed}")
+    randoms, pool = random.Random(seed), fuzz.seeds(target)
+    for _ in range({"log": 800, "config": 400}.get(target, 2000)):
+        data = fuzz.change(randoms.choice(pool), randoms)
+        try:
+            fuzz.TARGETS[target](data)
+        except BaseException:
+            print(f"breaks {target}: {data.hex()}")
+            raise
+
+
+FRAMES = st.lists(
+    st.one_of(
+        st.just(b""), st.binary(max_size=40), st.sampled_from([b"\0", b"\xff\xff", b"GET / HTTP/1.1", b"{", b"x" * 300, b"\xc3\x28"])
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("message_id", ["", "none", "first-frame"])  # "": a REP input, which has none
+def test_any_frames_get_a_reading_a_refusal_or_a_count_and_the_next_client_is_served(bench: Bench, message_id: str) -> None:
+    endpoint = bench.run(Pattern.ROUTER, message_id=message_id) if message_id else bench.run(Pattern.REP)
+    dealer = bench.client(zmq.DEALER, endpoint)
+    sent = 0
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(messages=st.lists(FRAMES, min_size=1, max_size=5))
+    def send(messages: list[list[bytes]]) -> None:
+        nonlocal sent
+        for message in messages:
+            dealer.send_multipart(message)
+            sent += 1
+
+    send()
+    polite = bench.client(zmq.DEALER, endpoint)
+    polite.send_multipart([b"", b"hello"])
+    assert polite.recv_multipart()[-1].startswith(b'{"ok":')
+    counters = bench.counters
+    bench.sink.wait(lambda: len(bench.sink.payloads()) + counters.malformed + counters.refused >= sent + 1)
+    assert len(bench.sink.payloads()) + counters.malformed + counters.refused == sent + 1
+    while dealer.poll(200):
+        dealer.recv_multipart()

@@ -1,0 +1,188 @@
+"""`make fuzz`: whatever comes in, each target raises its one error or none, and ends.
+
+    python -m tests.lab.fuzz envelope --seconds 60
+    python -m tests.lab.fuzz all --seconds 300
+
+With atheris (extra `fuzz`) coverage guides the inputs; without it they are random changes of the corpus. What breaks a target is written to
+`tests/lab/corpus/<target>/`, where the suite tries it for ever.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from device_agent import configfile
+from device_agent.errors import ConfigError
+from device_agent.spool import scan as scans
+from device_agent.wire import block, envelope
+from device_agent.wire.errors import EnvelopeError
+from tests.lab import fuzzlog
+
+CORPUS = Path(__file__).parent / "corpus"
+_GOLDEN = Path(__file__).parents[1] / "wire" / "golden"
+
+
+def fuzz_envelope(data: bytes) -> None:
+    """Any text as a body."""
+    try:
+        content = envelope.decode(data.decode("utf-8", "surrogateescape"))
+    except EnvelopeError:
+        return
+    assert content.first <= content.last
+    content.digest()
+
+
+def fuzz_block(data: bytes) -> None:
+    """Any bytes as a data block."""
+    try:
+        readings = block.decode(data)
+    except EnvelopeError:
+        return
+    assert len(readings.payloads) == len(readings.received) == len(readings.topics) == len(readings.clients)
+
+
+def fuzz_config(data: bytes) -> None:
+    """Any text as a configuration file."""
+    try:
+        configfile.loads(data.decode("utf-8", "replace"), "agent.toml", environ={})
+    except ConfigError:
+        return
+
+
+def fuzz_scan(data: bytes) -> None:
+    """Any bytes as a segment: what is found lies within it, in order."""
+    found = scans.scan(data, number=1, base=1)
+    last = 0
+    for entry in found.entries:
+        assert 0 <= entry.position <= entry.stop <= len(data)
+        if not entry.notice:
+            assert entry.first > last
+            last = entry.last
+    assert 0 <= found.valid <= len(data)
+
+
+def fuzz_log(data: bytes) -> None:
+    """Any bytes as the last segment of a spool: it opens, everything can be read, it takes a reading."""
+    fuzzlog.open_with(data)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "envelope": fuzz_envelope,
+    "block": fuzz_block,
+    "config": fuzz_config,
+    "scan": fuzz_scan,
+    "log": fuzz_log,
+}
+
+
+def seeds(target: str) -> list[bytes]:
+    """Good inputs to begin with, and those that once broke it."""
+    made: list[bytes] = []
+    golden = [json.loads(path.read_text()) for path in sorted(_GOLDEN.glob("*.json"))]
+    if target == "envelope":
+        made = [one["body"].encode() for one in golden if "body" in one]
+    elif target == "block":
+        made = [bytes.fromhex(one["data"]) for one in golden if isinstance(one.get("data"), str)] or [fuzzlog.a_block()]
+    elif target == "config":
+        made = [(Path(__file__).parents[2] / "packaging" / "agent.toml").read_bytes()]
+    else:
+        made = [fuzzlog.segment()]
+    kept = CORPUS / target
+    return made + [path.read_bytes() for path in sorted(kept.iterdir())] if kept.exists() else made
+
+
+def change(data: bytes, randoms: random.Random) -> bytes:
+    """A few random changes: bits, bytes, cuts, copies, numbers at their limits."""
+    content = bytearray(data)
+    for _ in range(randoms.choice((1, 1, 2, 4, 8))):
+        at = randoms.randrange(len(content) + 1)
+        kind = randoms.randrange(7)
+        if kind == 0 and at < len(content):
+            content[at] ^= 1 << randoms.randrange(8)
+        elif kind == 1 and at < len(content):
+            content[at] = randoms.choice((0, 1, 0x7F, 0x80, 0xC1, 0xFF, 0x22, 0x5B, 0x7B))
+        elif kind == 2:
+            del content[at : at + randoms.choice((1, 2, 4, 16, 100))]
+        elif kind == 3:
+            content[at:at] = content[at - randoms.choice((1, 8, 64, 600)) : at]
+        elif kind == 4:
+            content[at:at] = randoms.randbytes(randoms.choice((1, 4, 32)))
+        elif kind == 5:
+            content[at : at + 4] = randoms.choice((b"\xff\xff\xff\xff", bytes(4), b"\0\0\0\x80", b"9999", b"-1e9"))
+        else:
+            del content[at:]
+    return bytes(content)
+
+
+def keep(target: str, data: bytes) -> Path:
+    """Add an input that breaks a target to the corpus."""
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / hashlib.sha256(data).hexdigest()[:16]
+    path.write_bytes(data)
+    return path
+
+
+def run_random(target: str, seconds: float, seed: int) -> int:
+    """Change the corpus at random; return how many inputs were tried."""
+    randoms, pool, tried = random.Random(seed), seeds(target), 0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        data = change(randoms.choice(pool), randoms)
+        try:
+            TARGETS[target](data)
+        except BaseException:
+            print(f"{target} breaks: {keep(target, data)}")
+            raise
+        tried += 1
+    return tried
+
+
+def run_guided(target: str, seconds: float) -> int:
+    """Let atheris search, in a process of its own: it never returns."""
+    import atheris  # type: ignore[import-not-found, unused-ignore]
+
+    folder = Path(".cache") / "fuzz" / target  # what it learns stays on this machine; only what breaks goes into the corpus
+    folder.mkdir(parents=True, exist_ok=True)
+    for data in seeds(target):
+        (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+    (CORPUS / target).mkdir(parents=True, exist_ok=True)
+    options = [f"-max_total_time={int(seconds)}", f"-artifact_prefix={CORPUS / target}/", "-timeout=10", "-rss_limit_mb=1024"]
+    atheris.instrument_all()
+    atheris.Setup([sys.argv[0], *options, str(folder)], TARGETS[target])
+    atheris.Fuzz()
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.lab.fuzz", description=__doc__)
+    parser.add_argument("target", choices=[*TARGETS, "all"])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=None, help="of the random changes")
+    options = parser.parse_args()
+    guided = importlib.util.find_spec("atheris") is not None
+    if options.target == "all":
+        each = options.seconds / len(TARGETS)
+        return max(
+            subprocess.run([sys.executable, "-m", "tests.lab.fuzz", target, "--seconds", str(each)], check=False).returncode
+            for target in TARGETS
+        )
+    if guided:
+        return run_guided(options.target, options.seconds)
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
+    print(f"{options.target}: without atheris, random changes; seed {seed}", flush=True)
+    print(f"{run_random(options.target, options.seconds, seed):,} inputs, none broke it")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
