@@ -73,11 +73,17 @@ class Process:
         return answer
 
     def result(self) -> dict[str, Any]:
-        """Return its one line, and wait for its end."""
-        answer = self.line()
-        if self.popen.wait(_HANGS):
-            raise Failed(f"exit code {self.popen.returncode}; {self.tail()}")
-        self._close()
+        """Return its one line, and wait for its end; nothing of it is left, whatever happens meanwhile.
+
+        Raises:
+            Failed: it did not print one, or failed.
+        """
+        try:
+            answer = self.line()
+            if self.popen.wait(_HANGS):
+                raise Failed(f"exit code {self.popen.returncode}; {self.tail()}")
+        finally:
+            self.kill()
         return answer
 
     def stop(self) -> int:
@@ -92,9 +98,10 @@ class Process:
         return self.popen.returncode
 
     def kill(self) -> None:
-        """SIGKILL to its group, which it leads."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
+        """SIGKILL to its group, which it leads, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            if self.popen.poll() is None:
+                os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
         self._close()
 
@@ -125,12 +132,7 @@ def run(command: Sequence[str], *, log: Path) -> dict[str, Any]:
     Raises:
         Failed: it did not print one, or failed.
     """
-    process = Process(command, log=log)
-    try:
-        return process.result()
-    finally:
-        if process.popen.poll() is None:
-            process.kill()
+    return Process(command, log=log).result()
 
 
 def free_port() -> int:

@@ -25,8 +25,8 @@ extern const char *zmq_strerror(int number);
 typedef struct { void *socket; int fd; short events; short revents; } zmq_pollitem_t;
 extern int zmq_poll(zmq_pollitem_t *items, int count, long timeout);
 
-enum { ZMQ_REQ = 3, ZMQ_PUSH = 8, ZMQ_IMMEDIATE = 39, ZMQ_POLLIN = 1 };
-enum { ANSWER_TIMEOUT = 30000 }; /* milliseconds */
+enum { ZMQ_REQ = 3, ZMQ_PUSH = 8, ZMQ_LINGER = 17, ZMQ_RCVTIMEO = 27, ZMQ_SNDTIMEO = 28, ZMQ_IMMEDIATE = 39, ZMQ_POLLIN = 1 };
+enum { ANSWER_TIMEOUT = 30000, GONE = 60000 }; /* milliseconds; after the second nobody will take readings any more */
 
 typedef struct { const char *data; unsigned length; } reading_t;
 
@@ -81,11 +81,14 @@ static void load(const char *path)
 
 static void *open_socket(void *context, int type, const char *endpoint)
 {
-    int yes = 1;
+    int yes = 1, gone = GONE, timeout = ANSWER_TIMEOUT;
     void *socket = zmq_socket(context, type);
 
     /* without it PUSH fills a queue before it is connected, and the clock would start too early */
     if (!socket || zmq_setsockopt(socket, ZMQ_IMMEDIATE, &yes, sizeof yes) || zmq_connect(socket, endpoint))
+        fail(endpoint);
+    if (zmq_setsockopt(socket, ZMQ_SNDTIMEO, &gone, sizeof gone) || zmq_setsockopt(socket, ZMQ_LINGER, &gone, sizeof gone)
+        || zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout, sizeof timeout))
         fail(endpoint);
     return socket;
 }
@@ -118,7 +121,7 @@ static int push(void *context, const char *endpoint, long count, double rate)
     }
     printf("{\"count\": %ld, \"start\": %.6f, \"end\": %.6f}\n", sent, start, now());
     fflush(stdout);
-    zmq_close(socket); /* the default linger: zmq_ctx_term waits until everything is out */
+    zmq_close(socket); /* zmq_ctx_term waits until everything is out, or GONE */
     return 0;
 }
 
