@@ -47,6 +47,12 @@ $(VENV)/oldest/.installed: requirements-oldest.lock $(VENV)/.installed
 test-oldest: $(VENV)/oldest/.installed ## The device's tests on the versions that Debian 12 packages
 	@$(VENV)/oldest/bin/python -m pytest -p no:cacheprovider tests/agent tests/config tests/wire tests/intake tests/spool tests/uplink tests/contract tests/faults $(ARGS)
 
+.PHONY: bench bench-quick
+bench: $(VENV)/.installed ## Every promised figure, measured here; some minutes, wants an idle machine
+	@$(BIN)/python -m bench $(ARGS)
+bench-quick: $(VENV)/.installed ## The same in about a minute, coarser
+	@$(BIN)/python -m bench --quick $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.installed ## Linters and strict typing
 	@$(BIN)/ruff check .
