@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -22,6 +23,14 @@ example:
   device-agent check --config agent.toml
   device-agent run --config agent.toml
 """
+
+
+class Formatter(argparse.HelpFormatter):
+    """Fills paragraphs to the terminal's width, and leaves blocks with indented lines (examples) as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        wrap = textwrap.TextWrapper(width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+        return "\n\n".join(block if "\n " in block else wrap.fill(block) for block in text.strip("\n").split("\n\n"))
 
 
 class Command(Protocol):
@@ -51,7 +60,7 @@ def make_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
         prog="device-agent",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"device-agent {__version__}")
@@ -62,7 +71,7 @@ def make_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
             help=command.HELP,
             description=(command.__doc__ or "").strip(),
             epilog=f"example:\n{_indented(command.EXAMPLE)}\n",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=Formatter,
             allow_abbrev=False,
         )
         if chosen in {None, name}:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from device_agent.cli import table
 from device_agent.configfile import units
 
+_WIDTH: Final = 80
+#: Counts that are worth a sentence when they are not 0.
+_OF_INPUTS: Final = {"refused": "refused", "oversize": "too large", "malformed": "malformed", "replies_lost": "replies lost"}
+_OF_STREAMS: Final = {"dropped": "dropped", "damaged": "damaged", "quarantined": "quarantined"}
 
-def lines(status: Mapping[str, Any], *, now: float) -> Iterator[str]:
-    """Yield the page line by line. `now`: seconds since 1970, for ages. What an older agent does not say is shown as `-`."""
+
+def lines(status: Mapping[str, Any], *, now: float, before: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Yield the page line by line, for a terminal of 80 columns. What an older agent does not say is shown as `-`.
+
+    Args:
+        status: the agent's document.
+        now: seconds since 1970, for ages.
+        before: an earlier document of the same agent; with it there are rates.
+    """
     yield (
         f"device {status.get('device', '-')}: running for {age(status.get('uptime', 0))}, "
         f"device-agent {status.get('agent', '-')}, process {status.get('pid', '-')}"
@@ -18,44 +30,34 @@ def lines(status: Mapping[str, Any], *, now: float) -> Iterator[str]:
     spool = status.get("spool", {})
     yield f"spool {spool.get('directory', '-')}: {units.roughly(spool.get('bytes', 0))} of {units.roughly(spool.get('max_bytes', 0))}"
     yield ""
-    header = ("input", "pattern", "peers", "received", "size", "refused", "too large", "malformed", "replies lost", "state")
-    yield from table.lines(header, list(_inputs(status)))
+    rate = ("a second",) if before is not None else ()
+    yield from table.lines(("input", "pattern", "peers", "received", "size", *rate, "state"), list(_inputs(status, before)))
     yield ""
-    header = (
-        "stream",
-        "on disk so far",
-        "waiting",
-        "bytes now",
-        "sent",
-        "messages",
-        "requests",
-        "lost or aside",
-        "oldest waiting",
-        "state",
-    )
-    yield from table.lines(header, list(_streams(status, now)))
+    header = ("stream", "committed", "waiting", "oldest", "sent", *(rate or ("messages",)), "state")
+    yield from table.lines(header, list(_streams(status, now, before)))
     problems = list(_problems(status))
     if problems:
         yield ""
-        yield from problems
+    for problem in problems:
+        yield from textwrap.wrap(problem, _WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
-def _inputs(status: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+def _inputs(status: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[tuple[object, ...]]:
     counted = status.get("metrics", {}).get("inputs", {})
     for name, source in status.get("inputs", {}).items():
         count = counted.get(name, {})
-        yield (
-            name,
-            source.get("pattern", "-"),
-            source.get("peers", 0),
-            count.get("received", 0),
-            units.roughly(count.get("received_bytes", 0)),
-            count.get("refused", 0),
-            count.get("oversize", 0),
-            count.get("malformed", 0),
-            count.get("replies_lost", 0),
-            _input_state(source),
-        )
+        rate = _rate(status, before, "inputs", name, "received")
+        size = units.roughly(count.get("received_bytes", 0))
+        yield name, source.get("pattern", "-"), source.get("peers", 0), count.get("received", 0), size, *rate, _input_state(source)
+
+
+def _rate(status: Mapping[str, Any], before: Mapping[str, Any] | None, kind: str, name: str, key: str) -> tuple[int, ...]:
+    """Return (counted a second,) between two documents, () without the earlier one."""
+    if before is None:
+        return ()
+    counts = [document.get("metrics", {}).get(kind, {}).get(name, {}).get(key, 0) for document in (before, status)]
+    seconds = status.get("uptime", 0) - before.get("uptime", 0)
+    return (round(max(0, counts[1] - counts[0]) / seconds) if seconds > 0 else 0,)
 
 
 def _input_state(source: Mapping[str, Any]) -> str:
@@ -64,7 +66,7 @@ def _input_state(source: Mapping[str, Any]) -> str:
     return {"read": "open", "refuse": "refusing: disk full", "wait": "waiting for the disk"}.get(source.get("state", ""), "-")
 
 
-def _streams(status: Mapping[str, Any], now: float) -> Iterator[tuple[object, ...]]:
+def _streams(status: Mapping[str, Any], now: float, before: Mapping[str, Any] | None) -> Iterator[tuple[object, ...]]:
     counted = status.get("metrics", {}).get("streams", {})
     for name, stream in status.get("spool", {}).get("streams", {}).items():
         count = counted.get(name, {})
@@ -74,12 +76,9 @@ def _streams(status: Mapping[str, Any], now: float) -> Iterator[tuple[object, ..
             name,
             count.get("committed", 0),
             stream.get("backlog_readings", "-"),
-            units.roughly(stream.get("bytes", 0)),
-            count.get("sent", 0),
-            count.get("sent_messages", 0),
-            count.get("requests", 0),
-            sum(count.get(kind, 0) for kind in ("dropped", "damaged", "quarantined")),
             age(max(0.0, now - oldest / 1e6)) if oldest else "-",
+            count.get("sent", 0),
+            *(_rate(status, before, "streams", name, "sent") or (count.get("sent_messages", 0),)),
             _stream_state(stream, uplink),
         )
 
@@ -91,17 +90,26 @@ def _stream_state(stream: Mapping[str, Any], uplink: Mapping[str, Any]) -> str:
 
 
 def _problems(status: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for everything that keeps readings from moving on."""
+    """Yield a sentence for everything that keeps readings from moving on, and for what was refused, lost or set aside."""
+    yield from _counts(status, "input", _OF_INPUTS)
+    yield from _counts(status, "stream", _OF_STREAMS)
     for name, stream in status.get("spool", {}).get("streams", {}).items():
         if stream.get("why"):
             yield f"stream {name}: {stream['why']}"
         if stream.get("quarantined_files"):
-            yield f"stream {name}: {stream['quarantined_files']} files in quarantine, below {status['spool'].get('directory', '')}"
+            yield f"stream {name}: {stream['quarantined_files']} in quarantine; see `device-agent quarantine ls`"
     for name, uplink in status.get("uplink", {}).items():
         if uplink.get("problem"):
             wait = uplink.get("next_try_in")
             text = uplink["problem"] if uplink["problem"].startswith("stream ") else f"stream {name}: {uplink['problem']}"
             yield f"{text} (next try in {age(wait)})" if wait else text
+
+
+def _counts(status: Mapping[str, Any], what: str, kinds: Mapping[str, str]) -> Iterator[str]:
+    for name, count in status.get("metrics", {}).get(f"{what}s", {}).items():
+        found = [f"{count[key]:,} {text}" for key, text in kinds.items() if count.get(key)]
+        if found:
+            yield f"{what} {name}: since the start {', '.join(found)}"
 
 
 def age(seconds: float) -> str:

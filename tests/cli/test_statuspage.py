@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -45,10 +46,26 @@ def test_the_page_says_what_the_document_says() -> None:
     assert rows["sensors"][1:6] == ["pull", "3", "1,234,567", "2", "MiB"]
     assert rows["sensors"][-4:] == ["waiting", "for", "the", "disk"]
     assert rows["orders"][-3:] == ["refusing:", "disk", "full"]
-    assert rows["telemetry"][1:] == ["99", "1,234", "512", "KiB", "50", "2", "1", "6", "1h", "1min", "full"]
+    assert rows["telemetry"][1:] == ["99", "1,234", "1h", "1min", "50", "2", "full"]
+    assert "input sensors: since the start 1 too large, 2 malformed, 3 replies lost" in page
+    assert "stream telemetry: since the start 1 dropped, 2 damaged, 3 quarantined" in page
     assert "stream telemetry: the spool is full" in page
-    assert "stream telemetry: 2 files in quarantine, below /var/lib/device-agent" in page
+    assert "stream telemetry: 2 in quarantine; see `device-agent quarantine ls`" in page
+    assert max(map(len, page)) <= 80
     assert page[-1] == "stream telemetry: no credentials (next try in 4.2s)"
+
+
+def test_with_an_earlier_document_there_are_rates() -> None:
+    later = json.loads(json.dumps(DOCUMENT))
+    later["uptime"] += 2
+    later["metrics"]["inputs"]["sensors"]["received"] += 3_000
+    later["metrics"]["streams"]["telemetry"]["sent"] += 50
+    page = list(statuspage.lines(later, now=1_003_660.0, before=DOCUMENT))
+    rows = {line.split("  ")[0]: line.split() for line in page if line}
+    assert rows["sensors"][6] == "1,500"
+    assert rows["telemetry"][-2:] == ["25", "full"]
+    assert max(map(len, page)) <= 80
+    assert list(statuspage.lines(DOCUMENT, now=0, before=later))  # an agent that was started anew
 
 
 @pytest.mark.parametrize("missing", ["inputs", "spool", "uplink", "metrics", "uptime", "pid", "device"])
