@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from infra.encryption import Encryption
     from infra.functions import ConsumerFunction
     from infra.queues import Channel
+    from infra.scheduled import ScheduledFunction
     from infra.settings import Settings
 
 _PERIOD = Duration.minutes(5)
@@ -87,6 +88,15 @@ class Alarms(Construct):
             threshold=1,
             meaning=f"{name} received two contents for one envelope id: two boards share an epoch, or something forges messages. "
             "The first is in the lake, the other in the dead-letter queue: device-agent deadletters show",
+        )
+
+    def watch_job(self, name: str, job: ScheduledFunction, *, meaning: str) -> None:
+        """A run of a scheduled function failed."""
+        self._alarm(
+            f"{name}Errors",
+            metric=job.function.metric_errors(period=_PERIOD, statistic="Sum"),
+            threshold=1,
+            meaning=meaning,
         )
 
     def _alarm(self, id_: str, *, metric: cloudwatch.Metric, threshold: float, meaning: str) -> None:

@@ -14,6 +14,7 @@ from infra.encryption import Encryption
 from infra.functions import Consumer, ConsumerFunction, archive, state
 from infra.lake import TABLE, Lake
 from infra.queues import Channel
+from infra.scheduled import Job, ScheduledFunction, close_day
 from infra.tables import Tables
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ class IngestionStack(Stack):
         self.archive = self._consumer("Archive", code=code, channel=self.telemetry, consumer=archiver)
         self.state = self._consumer("State", code=code, channel=self.events, consumer=applier)
         self.state.use_state(self.tables.state)
+        self.close_day = self._job("CloseDay", code=code, job=close_day(settings))
         if not settings.stage.keep_data:
             emptied = EmptiedLake(self, "Emptied", settings=settings, lake=self.lake, code=code)
             emptied.before(self.archive.mapping)
             emptied.before(self.state.mapping)
+            emptied.before(self.close_day)
         self._devices = DevicePolicy(self, "Devices", channels=[self.telemetry, self.events], encryption=self._encryption)
         channels = {"Telemetry": self.telemetry, "Events": self.events}
         functions = {"Archive": self.archive, "State": self.state}
@@ -92,12 +95,22 @@ class IngestionStack(Stack):
             encryption=self._encryption,
         )
 
+    def _job(self, id_: str, *, code: Path, job: Job) -> ScheduledFunction:
+        return ScheduledFunction(
+            self, id_, settings=self._settings, job=job, code=code, lake=self.lake, tables=self.tables, encryption=self._encryption
+        )
+
     def _alarms(self, *, channels: dict[str, Channel], functions: dict[str, ConsumerFunction]) -> Alarms:
         alarms = Alarms(self, "Alarms", settings=self._settings, encryption=self._encryption)
         for name, channel in channels.items():
             alarms.watch_channel(name, channel)
         for name, consumer in functions.items():
             alarms.watch_function(name, consumer)
+        alarms.watch_job(
+            "CloseDay",
+            self.close_day,
+            meaning="Closing the days past failed in part; the next run goes on. If it goes on failing, see its log group.",
+        )
         return alarms
 
     def _outputs(self) -> None:
@@ -115,6 +128,7 @@ class IngestionStack(Stack):
             "AthenaWorkgroup": self.lake.workgroup_name,
             "ArchiveFunction": self.archive.function.function_name,
             "StateFunction": self.state.function.function_name,
+            "CloseDayFunction": self.close_day.function.function_name,
             "AlarmTopicArn": self.alarms.topic.topic_arn,
             "DevicePolicyArn": self.device_policy.managed_policy_arn,
         }

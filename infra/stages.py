@@ -23,6 +23,8 @@ class Stage:
     reserve_concurrency: bool
     """Whether as many invocations are kept free for them, so that the account's other functions cannot starve them. AWS keeps 100 of an
     account's quota unreserved: a new account, whose quota is 10, can reserve none."""
+    closing_buckets: int
+    """In how many parts, each an invocation of its own, the devices are closed at night: 1 to 5."""
     key_reuse_seconds: int
     query_scan_bytes: int
     """Athena cancels a query that reads more: a mistake costs at most this at $5 per TB."""
@@ -46,6 +48,7 @@ _TABLE = (
         archive_concurrency=5,
         state_concurrency=5,
         reserve_concurrency=False,
+        closing_buckets=1,
         key_reuse_seconds=3_600,
         query_scan_bytes=10_000_000_000,
         oldest_message_alarm_seconds=900,
@@ -57,6 +60,7 @@ _TABLE = (
         archive_concurrency=50,
         state_concurrency=50,
         reserve_concurrency=True,
+        closing_buckets=5,
         key_reuse_seconds=86_400,
         query_scan_bytes=100_000_000_000,
         oldest_message_alarm_seconds=900,

@@ -64,6 +64,7 @@ class Outputs:
     athena_workgroup: str
     archive_function: str
     state_function: str
+    close_day_function: str
     alarm_topic_arn: str
     device_policy_arn: str
 

@@ -1,0 +1,58 @@
+"""Scheduled functions: when they run, on what, and with which rights."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.scheduled import Job
+from tests.infra.synth import App
+
+
+def rule(app: App, name: str) -> dict[str, Any]:
+    function_id, _ = app.ingestion.one("AWS::Lambda::Function", name)
+    _, found = app.ingestion.one("AWS::Events::Rule", name)
+    assert {target["Arn"]["Fn::GetAtt"][0] for target in found["Targets"]} == {function_id}
+    return found
+
+
+def test_close_day_runs_at_night_over_every_bucket_of_devices(app: App) -> None:
+    found = rule(app, "CloseDay")
+    assert found["ScheduleExpression"] == "cron(15 1-5 * * ? *)"  # landing's longest lease of the day before is over at one
+    inputs = [json.loads(target["Input"]) for target in found["Targets"]]
+    buckets = inputs[0]["buckets"]
+    assert sorted(one["bucket"] for one in inputs) == list(range(buckets))
+    assert {one["buckets"] for one in inputs} == {buckets}
+    assert all(target["RetryPolicy"]["MaximumRetryAttempts"] == 0 for target in found["Targets"])
+
+
+def test_events_may_start_the_function_by_this_rule_only(app: App) -> None:
+    rule_id, _ = app.ingestion.one("AWS::Events::Rule", "CloseDay")
+    allowed = [
+        permission["Properties"] for name, permission in app.ingestion.of_type("AWS::Lambda::Permission").items() if "CloseDay" in name
+    ]
+    assert allowed
+    assert all(one["SourceArn"] == {"Fn::GetAtt": [rule_id, "Arn"]} for one in allowed)
+
+
+def test_close_day_deletes_nothing_and_reaches_only_ledger_and_lake(app: App) -> None:
+    _, policy = app.ingestion.one("AWS::IAM::Policy", "CloseDay")
+    actions = {
+        action
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+    assert not [action for action in actions if "Delete" in action or action.startswith("sqs:")]
+    assert "TablesState" not in json.dumps(policy)
+    assert {action for action in actions if action.startswith(("dynamodb:", "s3:"))} == {
+        "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "s3:PutObject", "s3:GetObject", "s3:ListBucket",
+    }  # fmt: skip
+
+
+def test_a_job_has_at_most_as_many_inputs_as_a_rule_has_targets() -> None:
+    with pytest.raises(ValueError, match="1 to 5 targets"):
+        Job(
+            name="n", handler="h", timeout=1, memory=128, schedule=None, inputs=[{}] * 6, table_actions=(), object_actions=(),  # type: ignore[arg-type]
+        )  # fmt: skip
