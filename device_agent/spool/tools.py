@@ -99,7 +99,7 @@ class Reading:
     delivered: bool
 
 
-class _ReadOnly(RealFiles):
+class ReadOnly(RealFiles):
     """For looking: opens nothing for writing."""
 
     def open(self, path: str, *, create: bool = False) -> int:
@@ -109,7 +109,9 @@ class _ReadOnly(RealFiles):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
+    """A segment's file: `base` is its first number, `end` the first of the next segment's (`UNKNOWN`: there is none yet)."""
+
     stream: str
     epoch: str
     number: int
@@ -126,7 +128,7 @@ def streams(directory: str, *, files: Files | None = None) -> list[str]:
     Raises:
         SpoolError: there is no spool, or it may not be read.
     """
-    files = files or _ReadOnly()
+    files = files or ReadOnly()
     root = directory.rstrip("/")
     try:
         if not any(found.name == "streams" and found.directory for found in files.list(root)):
@@ -140,12 +142,12 @@ def streams(directory: str, *, files: Files | None = None) -> list[str]:
 
 def ls(directory: str, *, stream: str = "", files: Files | None = None, progress: Progress | None = None) -> list[Listed]:
     """List all segments, in order of stream, epoch and number. Raises `SpoolError` as `streams` does."""
-    return list(_look(directory, stream, files or _ReadOnly(), progress, decode=False))
+    return list(_look(directory, stream, files or ReadOnly(), progress, decode=False))
 
 
 def verify(directory: str, *, stream: str = "", files: Files | None = None, progress: Progress | None = None) -> list[Listed]:
     """Like `ls`, and decode every block: `problems` says what is wrong with a segment."""
-    return list(_look(directory, stream, files or _ReadOnly(), progress, decode=True))
+    return list(_look(directory, stream, files or ReadOnly(), progress, decode=True))
 
 
 def _look(directory: str, stream: str, files: Files, progress: Progress | None, *, decode: bool) -> Iterator[Listed]:
@@ -174,19 +176,20 @@ def cat(
     Raises:
         SpoolError: there is no spool, or it may not be read.
     """
-    files = files or _ReadOnly()
+    files = files or ReadOnly()
     tell = problem or (lambda _sentence: None)
     for place in _with_progress(directory, stream, files, progress):
         if (epoch and place.epoch != epoch) or place.base > last or (place.end != UNKNOWN and place.end <= first):
             continue
         looked = _scanned(files, place)
         if looked is not None:
-            yield from (one for one in _content(place, *looked, first=first, last=last, tell=tell) if first <= one.seq <= last)
+            yield from (one for one in content_of(place, *looked, first=first, last=last, tell=tell) if first <= one.seq <= last)
 
 
-def _content(
-    place: _Place, data: bytes, found: Scan, *, first: int, last: int, tell: Callable[[str], None]
+def content_of(
+    place: Place, data: bytes, found: Scan, *, first: int, last: int, tell: Callable[[str], None]
 ) -> Iterator[Reading]:  # fmt: skip
+    """Yield the readings in a segment's bytes; whole envelopes, so a few may lie outside `first` to `last`."""
     for damage in found.damage:
         if first <= damage.last and damage.first <= min(last, damage.last):
             tell(f"{place.stream} {damage.first}-{damage.last}: {damage.why}, in {place.path}")
@@ -211,17 +214,17 @@ def repair(directory: str, *, files: Files | None = None) -> list[str]:
             raise SpoolError(f"{directory}: an agent is running (pid {pid}); stop it before `repair`. Nothing was changed")
         aside = Quarantine(files=files, directory=f"{root}/quarantine", limit=UNKNOWN)  # the agent keeps to its limit from its start on
         aside.open()
-        return [_cut(files, place, aside, root) for place in _places(root, files) if place.end == UNKNOWN and _torn_end(files, place)]
+        return [_cut(files, place, aside, root) for place in all_places(root, files) if place.end == UNKNOWN and _torn_end(files, place)]
     finally:
         files.close(fd)
 
 
-def _torn_end(files: Files, place: _Place) -> bool:
+def _torn_end(files: Files, place: Place) -> bool:
     data = segments.read(files, place.path)
     return _torn(data, scan(data, number=place.number, base=place.base)) > 0
 
 
-def _cut(files: Files, place: _Place, aside: Quarantine, root: str) -> str:
+def _cut(files: Files, place: Place, aside: Quarantine, root: str) -> str:
     data = segments.read(files, place.path)
     start = scan(data, number=place.number, base=place.base).valid
     torn = data[start:].rstrip(b"\0")
@@ -241,12 +244,12 @@ def _cut(files: Files, place: _Place, aside: Quarantine, root: str) -> str:
     return f"{place.path}: cut {len(torn):,} half-written bytes from {start:,} on; a copy is in {root}/quarantine/{DAMAGED}/{name}.json"
 
 
-def _with_progress(directory: str, stream: str, files: Files, progress: Progress | None) -> Iterator[_Place]:
+def _with_progress(directory: str, stream: str, files: Files, progress: Progress | None) -> Iterator[Place]:
     """Yield the segments that are there now; say after each how many bytes of them are done."""
     known = streams(directory, files=files)
     if stream and stream not in known:
         raise SpoolError(f"{directory}: there is no stream {stream!r}; there are: {', '.join(known) or 'none yet'}")
-    places = list(_places(directory, files, stream=stream))
+    places = list(all_places(directory, files, stream=stream))
     done, total = 0, sum(place.size for place in places)
     for place in places:
         yield place
@@ -255,7 +258,8 @@ def _with_progress(directory: str, stream: str, files: Files, progress: Progress
             progress(done, total)
 
 
-def _places(directory: str, files: Files, *, stream: str = "") -> Iterator[_Place]:
+def all_places(directory: str, files: Files, *, stream: str = "") -> Iterator[Place]:
+    """Yield the segments that are there now, in order of stream, epoch and number."""
     root = f"{directory.rstrip('/')}/streams"
     for folder in files.list(root):
         if not folder.directory or (stream and folder.name != stream):
@@ -266,17 +270,17 @@ def _places(directory: str, files: Files, *, stream: str = "") -> Iterator[_Plac
                 yield from _segments(files, folder.name, epoch, f"{root}/{folder.name}/{log.name}")
 
 
-def _segments(files: Files, stream: str, epoch: str, directory: str) -> Iterator[_Place]:
+def _segments(files: Files, stream: str, epoch: str, directory: str) -> Iterator[Place]:
     named = sorted((place, found.name, found.size) for found in files.list(directory) if (place := segments.parse_name(found.name)))
     settled = Ranges()
     with contextlib.suppress(FileNotFoundError):  # then nothing is known to be delivered
         settled, _, _ = entries(segments.read(files, f"{directory}/{NAME}"), epoch)
     for at, ((number, base), file, size) in enumerate(named):
         end = named[at + 1][0][1] if at + 1 < len(named) else UNKNOWN
-        yield _Place(stream, epoch, number, base, end, f"{directory}/{file}", size, settled)
+        yield Place(stream, epoch, number, base, end, f"{directory}/{file}", size, settled)
 
 
-def _scanned(files: Files, place: _Place) -> tuple[bytes, Scan] | None:
+def _scanned(files: Files, place: Place) -> tuple[bytes, Scan] | None:
     """Return a segment's bytes and what is in them; None if it was delivered and deleted meanwhile.
 
     A half-written end is believed only when it stays as it is; while it changes, an agent is writing there, and the end is left out.
@@ -302,7 +306,7 @@ def _torn(data: bytes, found: Scan) -> int:
     return len(data[found.valid :].rstrip(b"\0"))
 
 
-def _listed(place: _Place, data: bytes, found: Scan, *, decode: bool) -> Listed:
+def _listed(place: Place, data: bytes, found: Scan, *, decode: bool) -> Listed:
     damage = [_damage(place, one) for one in found.damage]
     problems = [one for one in damage if one.length or one.lost]
     torn = _torn(data, found) if place.end == UNKNOWN else 0
@@ -326,17 +330,17 @@ def _listed(place: _Place, data: bytes, found: Scan, *, decode: bool) -> Listed:
     )  # fmt: skip
 
 
-def _damage(place: _Place, damage: Damage) -> Problem:
+def _damage(place: Place, damage: Damage) -> Problem:
     lost = tuple(place.settled.missing(damage.first, damage.last)) if damage.last >= damage.first else ()
     return Problem(position=damage.position, length=damage.length, what=damage.why, lost=lost, advice=DAMAGE)
 
 
-def _blocks(place: _Place, data: bytes, entry: Entry) -> list[Block]:
+def _blocks(place: Place, data: bytes, entry: Entry) -> list[Block]:
     border = Border(stream=place.stream, epoch=place.epoch, first=entry.first, last=entry.last, time=entry.time, size=entry.size)
     return segments.blocks(data[entry.position : entry.stop], border, place.number)[0]
 
 
-def _undecodable(place: _Place, data: bytes, entry: Entry) -> Iterator[Problem]:
+def _undecodable(place: Place, data: bytes, entry: Entry) -> Iterator[Problem]:
     for one in _blocks(place, data, entry):
         try:
             count = len(block.decode(one.data))
@@ -349,7 +353,7 @@ def _undecodable(place: _Place, data: bytes, entry: Entry) -> Iterator[Problem]:
         yield Problem(position=entry.position, length=0, what=f"block of {one.first:,}: {what}", lost=(), advice=UNREADABLE)
 
 
-def _readings(place: _Place, data: bytes, entry: Entry, tell: Callable[[str], None]) -> Iterator[Reading]:
+def _readings(place: Place, data: bytes, entry: Entry, tell: Callable[[str], None]) -> Iterator[Reading]:
     for one in _blocks(place, data, entry):
         try:
             rows = block.decode(one.data).rows()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from device_agent.cli import main, progress
+from device_agent.cli.commands import tail as tail_command
 from device_agent.errors import SpoolError
 from device_agent.spool import tools
 from device_agent.spool.scan import scan
@@ -135,6 +136,35 @@ def test_repair_refuses_beside_an_agent_and_keeps_what_it_cuts(board: Board, cap
     assert main(["quarantine", "show", "--all", "--config", str(board.config)]) == 0
     assert ".DAL half a reco" in capsys.readouterr().out
     board.open()
+
+
+def test_tail_prints_the_last_readings_and_follows(
+    board: Board, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tail(*words: str) -> tuple[int, list[int]]:
+        code = main(["tail", "--config", str(board.config), *words])
+        return code, [json.loads(line)["seq"] for line in capsys.readouterr().out.splitlines()]
+
+    assert tail("--stream", "telemetry", "--lines", "2") == (0, [3, 4])
+    assert tail("--stream", "telemetry") == (0, [1, 2, 3, 4])
+    assert main(["tail", "--config", str(board.config)]) == 2
+    assert "name the stream with --stream; there are: events, telemetry" in capsys.readouterr().err
+    assert main(["tail", "--config", str(board.config), "--stream", "none"]) == 2
+    looks = iter([1, 2])
+
+    def sleep(_seconds: float) -> None:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+        board.put("telemetry", b"new")
+
+    monkeypatch.setattr(tail_command.time, "sleep", sleep)
+    capsys.readouterr()
+    assert tail("--stream", "telemetry", "--lines", "0", "--follow") == (0, [5, 6])
+
+
+def test_top_needs_a_terminal(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "--config", str(board.config)]) == 2
+    assert "needs a terminal" in capsys.readouterr().err
 
 
 def test_a_directory_alone_is_enough_and_one_without_a_spool_is_named(
