@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from math import gcd
 from typing import Final, NamedTuple
 
 from device_agent.wire import names
@@ -91,19 +92,22 @@ def shard(device: str) -> int:
 
 
 def bucket(device: str, buckets: int) -> int:
-    """Number of the bucket in which a device is looked after, of 0 to `buckets` - 1; `buckets` is a power of two."""
+    """Number of the bucket in which a device is looked after, of 0 to `buckets` - 1: CRC-32 of its name, modulo `buckets`."""
     return zlib.crc32(device.encode()) % buckets
 
 
 def shards(bucket: int, buckets: int) -> range:
-    """Numbers of the registry's partitions in which devices of a bucket stand: one or several whole ones, or one shared with others.
+    """Numbers of the registry's partitions in which devices of a bucket stand; fewest where `buckets` is a power of two.
+
+    Both numbers are remainders of the same CRC, so they agree modulo whatever divides both divisors.
 
     Raises:
-        ValueError: `buckets` is no power of two, or there is no such bucket.
+        ValueError: there is no such bucket.
     """
-    if buckets < 1 or buckets & (buckets - 1) or not 0 <= bucket < buckets:
-        raise ValueError(f"bucket {bucket} of {buckets}: say a power of two, and a bucket from 0 to one less")
-    return range(bucket % SHARDS, SHARDS, min(buckets, SHARDS))
+    if not 0 <= bucket < buckets:
+        raise ValueError(f"bucket {bucket} of {buckets}: say a bucket from 0 to one less than there are")
+    step = gcd(buckets, SHARDS)
+    return range(bucket % step, SHARDS, step)
 
 
 def closing_sk(bucket: int, buckets: int) -> str:

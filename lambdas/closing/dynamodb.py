@@ -36,6 +36,8 @@ class ClosingTable:
     def entries(self, shard: int, *, after: str = "") -> Iterator[Entry]:
         """Query a partition of the registry. Marks begin with the padded shard, so they sort as they are read."""
         prefix = f"{shard:02d}|"
+        if after > prefix and not after.startswith(prefix):
+            return
         sk = after.removeprefix(prefix) if after.startswith(prefix) else ""
         for item in self._query(keys.registry_pk(shard), "sk > :low", low=sk) if sk else self._query(keys.registry_pk(shard)):
             device, stream = keys.split_registry_sk(item["sk"]["S"])

@@ -45,6 +45,26 @@ def test_ordinal_and_folded_ranges_are_neighbours_apart_from_claims_and_notices(
     assert not any(low <= key <= high for key in (ledger.claim_sk(MAX_SEQ), ledger.notice_sk(1, MAX_SEQ)))
 
 
+@given(st.lists(st.from_regex(r"[a-z0-9]{1,12}", fullmatch=True), max_size=20), st.integers(1, 70))
+def test_every_device_is_in_one_bucket_and_found_in_its_partitions(devices: list[str], buckets: int) -> None:
+    for device in devices:
+        bucket = ledger.bucket(device, buckets)
+        assert 0 <= bucket < buckets
+        assert ledger.shard(device) in ledger.shards(bucket, buckets)
+
+
+def test_whole_partitions_are_looked_after_where_that_is_possible() -> None:
+    assert [list(ledger.shards(bucket, 4)) for bucket in range(4)] == [[0, 4, 8, 12], [1, 5, 9, 13], [2, 6, 10, 14], [3, 7, 11, 15]]
+    assert list(ledger.shards(37, 64)) == [5]
+    assert list(ledger.shards(4, 5)) == list(range(16))
+    with pytest.raises(ValueError, match="bucket 5 of 5"):
+        ledger.shards(5, 5)
+
+
+def test_golden_bookmark() -> None:
+    assert (ledger.CLOSING, ledger.closing_sk(3, 16)) == ("closing", "16|3")
+
+
 @given(st.lists(st.integers(1, MAX_SEQ), min_size=2, max_size=5))
 def test_claims_sort_as_their_numbers(numbers: list[int]) -> None:
     assert sorted(map(ledger.claim_sk, numbers)) == list(map(ledger.claim_sk, sorted(numbers)))
