@@ -2,7 +2,7 @@
 
 Promises:
 - Started means that every socket is bound and the spool is open; systemd is told then and not before.
-- A stop (SIGTERM, SIGINT) unbinds, drains what ZeroMQ holds, commits it, sends for a bounded time, and closes. A second signal exits at
+- A stop (SIGTERM, SIGINT) drains what ZeroMQ holds, commits it, unbinds, sends for a bounded time, and closes. A second signal exits at
   once: nothing that was acknowledged is lost by that, because it was on disk before.
 - SIGHUP reads the configuration again. One that is not valid, or cannot be started, is refused, and the old one goes on.
 - A thread that dies takes the process down with exit code 1, and the service manager starts it again: no half-dead agent.

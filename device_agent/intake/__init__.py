@@ -4,7 +4,7 @@ Promises
 - A peer of a pattern that answers gets its positive answer only after its reading is on disk; what is not kept is answered with the
   reason, never with silence.
 - Nothing is read for which the spool has no room; a flooding input does not starve another; memory stays bounded.
-- `start` returns when every endpoint is bound, or raises what is wrong; `stop` unbinds, drains, answers, and leaves nothing behind.
+- `start` returns when every endpoint is bound, or raises what is wrong; `stop` drains, answers, unbinds, and leaves nothing behind.
 
 How: `receiver` is the one thread that owns the context and all sockets. `sockets` makes them (`ipc`, `curve`, `zap`, `connections`:
 what each endpoint needs); `pull_sub`, `rep`, `router_dealer` are the patterns; `frames` is the inner loop; `replies` the way back.

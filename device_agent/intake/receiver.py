@@ -75,7 +75,7 @@ class Receiver:
                 os.eventfd_write(self._wake, 1)
 
     def stop(self, drain: float) -> None:
-        """Ask for the end: unbind, drain up to `drain` seconds, answer, close."""
+        """Ask for the end: drain up to `drain` seconds, answer, unbind, close."""
         self._drain = drain
         self.wake()
 
