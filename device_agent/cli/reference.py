@@ -167,7 +167,11 @@ def _code_marks(text: str) -> str:
 
 def _argument(action: argparse.Action) -> str:
     value = f" {action.metavar or action.dest.upper()}" if action.nargs != 0 else ""
-    name = f"{', '.join(action.option_strings)}{value}" if action.option_strings else str(action.metavar)
+    name = (
+        f"{', '.join(action.option_strings)}{value}"
+        if action.option_strings
+        else action.metavar or ", ".join(action.choices or (action.dest,))
+    )
     return f"| `{name}` | {_code_marks(action.help or '')}{' (required)' if action.required and action.option_strings else ''} |"
 
 
