@@ -38,7 +38,9 @@ def main() -> int:
         "--seconds", type=float, default=20, help="how long to publish; 0: until Ctrl-C, without outage and kill (default: 20)"
     )
     seconds = parser.parse_args().seconds
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGHUP, the terminal was closed, too: agent and programs have sessions of their own, and would go on for ever.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="device-agent-demo-"))
     keep = False
     try:
@@ -82,7 +84,9 @@ def _show(result: story.Result) -> None:
     for row in result.balances:
         numbers = (row.sent, row.acknowledged, row.received, row.doubled, row.missing, row.unacknowledged)
         programs.add_row(row.program, row.stream, *("-" if number is None else f"{number:,}" for number in numbers))
-    programs.caption = "* PUSH and PUB are never acknowledged: what the killed agent had not yet on disk is gone."
+    programs.caption = (
+        "* PUSH and PUB are never acknowledged: what was sent while nobody listened, or not yet on disk at the kill, is gone."
+    )
     _console.print(programs)
     streams = Table(title="The books", title_justify="left")
     streams.add_column("stream")
