@@ -99,7 +99,33 @@ class Alarms(Construct):
             meaning=meaning,
         )
 
-    def _alarm(self, id_: str, *, metric: cloudwatch.Metric, threshold: float, meaning: str) -> None:
+    def watch_books(self) -> None:
+        """A gap stays, or folding is so far behind that claims may be forgotten before they are folded."""
+        period = Duration.minutes(self._settings.stage.gap_check_minutes)
+        self._alarm(
+            "Gaps",
+            metric=ours("Gaps", "check-gaps", settings=self._settings, period=period, statistic="Maximum"),
+            threshold=1,
+            meaning="Readings are missing that should have come: a later one of the same stream did. Which: device-agent audit",
+            missing=cloudwatch.TreatMissingData.IGNORE,  # not all clear because nobody looked
+        )
+        self._alarm(
+            "FoldingBehind",
+            metric=ours("FoldingBehindDays", "check-gaps", settings=self._settings, period=period, statistic="Maximum"),
+            threshold=30,
+            meaning="Claims of 30 days ago are not folded yet, and expire after 60: see the log group of CloseDay.",
+            missing=cloudwatch.TreatMissingData.IGNORE,
+        )
+
+    def _alarm(
+        self,
+        id_: str,
+        *,
+        metric: cloudwatch.Metric,
+        threshold: float,
+        meaning: str,
+        missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
+    ) -> None:
         alarm = cloudwatch.Alarm(
             self,
             id_,
@@ -107,7 +133,7 @@ class Alarms(Construct):
             threshold=threshold,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            treat_missing_data=missing,
             alarm_description=meaning,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))

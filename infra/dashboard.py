@@ -53,7 +53,7 @@ class Dashboard(Construct):
             cloudwatch.TextWidget(markdown=_HELP.format(name=settings.name), width=_WIDTH, height=3),
         )
         self.dashboard.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=alarms.all, width=_WIDTH, height=4))
-        for row in (self._flow(), self._waiting(), self._wrong(), self._work()):
+        for row in (self._flow(), self._waiting(), self._wrong(), self._books(), self._work()):
             self.dashboard.add_widgets(*row)
 
     def _flow(self) -> list[cloudwatch.IWidget]:
@@ -100,6 +100,17 @@ class Dashboard(Construct):
             ("Wrong: dead letters", dead),
             ("Wrong: conflicts and undecodable messages", [*self._ours("Conflicts"), *self._ours("Undecodable")]),
             ("Wrong: errors and throttles of the functions", errors),
+        )
+
+    def _books(self) -> list[cloudwatch.IWidget]:
+        def worst(name: str) -> cloudwatch.Metric:
+            period = Duration.minutes(self._settings.stage.gap_check_minutes)
+            return ours(name, "check-gaps", settings=self._settings, period=period, label=name, statistic="Maximum")
+
+        return self._row(
+            ("Books: readings missing, streams with gaps", [worst("Gaps"), worst("GapStreams")]),
+            ("Books: oldest undecided claim, seconds", [worst("PendingSeconds")]),
+            ("Books: days that folding is behind", [worst("FoldingBehindDays")]),
         )
 
     def _work(self) -> list[cloudwatch.IWidget]:

@@ -14,7 +14,7 @@ from infra.encryption import Encryption
 from infra.functions import Consumer, ConsumerFunction, archive, state
 from infra.lake import TABLE, Lake
 from infra.queues import Channel
-from infra.scheduled import Job, ScheduledFunction, close_day
+from infra.scheduled import Job, ScheduledFunction, check_gaps, close_day
 from infra.tables import Tables
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class IngestionStack(Stack):
         self.state = self._consumer("State", code=code, channel=self.events, consumer=applier)
         self.state.use_state(self.tables.state)
         self.close_day = self._job("CloseDay", code=code, job=close_day(settings))
+        self.check_gaps = self._job("CheckGaps", code=code, job=check_gaps(settings))
         if not settings.stage.keep_data:
             emptied = EmptiedLake(self, "Emptied", settings=settings, lake=self.lake, code=code)
             emptied.before(self.archive.mapping)
@@ -111,6 +112,8 @@ class IngestionStack(Stack):
             self.close_day,
             meaning="Closing the days past failed in part; the next run goes on. If it goes on failing, see its log group.",
         )
+        alarms.watch_job("CheckGaps", self.check_gaps, meaning="Looking for gaps failed; the next run looks again. See its log group.")
+        alarms.watch_books()
         return alarms
 
     def _outputs(self) -> None:
@@ -129,6 +132,7 @@ class IngestionStack(Stack):
             "ArchiveFunction": self.archive.function.function_name,
             "StateFunction": self.state.function.function_name,
             "CloseDayFunction": self.close_day.function.function_name,
+            "CheckGapsFunction": self.check_gaps.function.function_name,
             "AlarmTopicArn": self.alarms.topic.topic_arn,
             "DevicePolicyArn": self.device_policy.managed_policy_arn,
         }

@@ -20,13 +20,15 @@ def namespace(settings: Settings) -> str:
     return settings.name
 
 
-def ours(name: str, function: str, *, settings: Settings, period: Duration, label: str | None = None) -> cloudwatch.Metric:
-    """Return a metric of ours, summed over `period`; `function` is its construct's name, `Archive` or `State`."""
+def ours(
+    name: str, function: str, *, settings: Settings, period: Duration, label: str | None = None, statistic: str = "Sum"
+) -> cloudwatch.Metric:
+    """Return a metric of ours; `function` is what it calls itself, in any case: `Archive`, `State`, `close-day`, `check-gaps`."""
     return cloudwatch.Metric(
         namespace=namespace(settings),
         metric_name=name,
         dimensions_map={"service": function.lower()},
         period=period,
-        statistic="Sum",
+        statistic=statistic,
         label=label,
     )

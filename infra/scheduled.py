@@ -70,6 +70,22 @@ def close_day(settings: Settings) -> Job:
     )
 
 
+def check_gaps(settings: Settings) -> Job:
+    """Looks for gaps that stay, and for folding that is behind; only reads."""
+    stage = settings.stage
+    return Job(
+        name="check-gaps",
+        handler="lambdas.check_gaps.handler",
+        timeout=900,
+        memory=512,
+        schedule=events.Schedule.rate(Duration.minutes(stage.gap_check_minutes)),
+        inputs=[{"bucket": bucket, "buckets": stage.closing_buckets} for bucket in range(stage.closing_buckets)],
+        table_actions=("dynamodb:GetItem", "dynamodb:Query"),
+        object_actions=(),
+        environment={"GAP_SECONDS": str(stage.gap_seconds)},
+    )
+
+
 class ScheduledFunction(Construct):
     """One function behind one schedule."""
 
@@ -120,7 +136,7 @@ class ScheduledFunction(Construct):
         self._allow(job, log_group=log_group, lake=lake, tables=tables, encryption=encryption)
         self.function.node.add_dependency(self.policy)  # or the first invocations are denied
         self._schedule(job)
-        self._review(lake, traced=settings.traced)
+        self._review(traced=settings.traced)
 
     def _allow(self, job: Job, *, log_group: logs.LogGroup, lake: Lake, tables: Tables, encryption: Encryption) -> None:
         def allow(actions: Sequence[str], resource: str) -> iam.PolicyStatement:
@@ -129,11 +145,20 @@ class ScheduledFunction(Construct):
         self.policy.add_statements(
             allow(("logs:CreateLogStream", "logs:PutLogEvents"), log_group.log_group_arn),
             allow(job.table_actions, tables.ledger.table_arn),
-            allow(job.object_actions, lake.bucket.arn_for_objects(f"{READINGS}*")),
             allow(("s3:ListBucket",), lake.bucket.bucket_arn),
-            *encryption.statements(service="s3", actions=OBJECTS),
             *encryption.statements(service="dynamodb", actions=TABLES),
         )
+        if job.object_actions:
+            self.policy.add_statements(
+                allow(job.object_actions, lake.bucket.arn_for_objects(f"{READINGS}*")),
+                *encryption.statements(service="s3", actions=OBJECTS),
+            )
+            bucket = Stack.of(self).get_logical_id(cast("s3.CfnBucket", lake.bucket.node.default_child))
+            accept(
+                self.policy,
+                f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/{READINGS}*]",
+                "Objects below the one prefix of the lake; their names hold a random run id.",
+            )
 
     def _schedule(self, job: Job) -> None:
         rule = events.Rule(self, "Schedule", schedule=job.schedule)
@@ -142,13 +167,7 @@ class ScheduledFunction(Construct):
             rule.add_target(targets.LambdaFunction(self.function, event=event, retry_attempts=0))
         accept(rule, "Serverless-EventBusDLQ", "A run that could not be started is not kept: the next one of the schedule does its work.")
 
-    def _review(self, lake: Lake, *, traced: bool) -> None:
-        bucket = Stack.of(self).get_logical_id(cast("s3.CfnBucket", lake.bucket.node.default_child))
-        accept(
-            self.policy,
-            f"AwsSolutions-IAM5[Resource::<{bucket}.Arn>/{READINGS}*]",
-            "Objects below the one prefix of the lake; their names hold a random run id.",
-        )
+    def _review(self, *, traced: bool) -> None:
         accept(
             self.function,
             "Serverless-LambdaDLQ",

@@ -24,7 +24,10 @@ class Stage:
     """Whether as many invocations are kept free for them, so that the account's other functions cannot starve them. AWS keeps 100 of an
     account's quota unreserved: a new account, whose quota is 10, can reserve none."""
     closing_buckets: int
-    """In how many parts, each an invocation of its own, the devices are closed at night: 1 to 5."""
+    """In how many parts, each an invocation of its own, the devices are closed at night and checked for gaps: 1, 2 or 4."""
+    gap_check_minutes: int
+    gap_seconds: int
+    """How long a gap may stay before it rings: what a board or SQS sends again takes minutes, an outage of a board's network makes none."""
     key_reuse_seconds: int
     query_scan_bytes: int
     """Athena cancels a query that reads more: a mistake costs at most this at $5 per TB."""
@@ -49,6 +52,8 @@ _TABLE = (
         state_concurrency=5,
         reserve_concurrency=False,
         closing_buckets=1,
+        gap_check_minutes=15,
+        gap_seconds=3_600,
         key_reuse_seconds=3_600,
         query_scan_bytes=10_000_000_000,
         oldest_message_alarm_seconds=900,
@@ -60,7 +65,9 @@ _TABLE = (
         archive_concurrency=50,
         state_concurrency=50,
         reserve_concurrency=True,
-        closing_buckets=5,
+        closing_buckets=4,
+        gap_check_minutes=60,
+        gap_seconds=3_600,
         key_reuse_seconds=86_400,
         query_scan_bytes=100_000_000_000,
         oldest_message_alarm_seconds=900,

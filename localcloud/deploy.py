@@ -65,6 +65,7 @@ class Outputs:
     archive_function: str
     state_function: str
     close_day_function: str
+    check_gaps_function: str
     alarm_topic_arn: str
     device_policy_arn: str
 

@@ -31,7 +31,7 @@ LOG = 3_000
 #: Items: a claim is kept 60 days; folding reads it once (20 in 4 KiB) and writes one item a stream and day.
 CLAIM_BYTES, CLAIM_DAYS, CLAIMS_A_READ = 350, 60, 20
 #: What one stage has whether anything is sent or not.
-METRICS, ALARMS, DASHBOARDS = 33, 13, 1
+METRICS, ALARMS, DASHBOARDS = 39, 16, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from lambdas import runtime, state
+from lambdas import check_gaps, close_day, runtime, state
 from tests.infra.synth import App
 
 #: What AWS emits, that we ask for.
@@ -37,7 +37,7 @@ def consumers(app: App) -> set[str]:
 
 def emitted() -> set[str]:
     """Names of the metrics that the functions emit, as their source has them."""
-    source = inspect.getsource(runtime.tell) + inspect.getsource(state._tell)
+    source = "".join(map(inspect.getsource, (runtime.tell, state._tell, check_gaps.figures, close_day._counts)))
     return set(re.findall(r'^\s+"(\w+)": ', source, re.MULTILINE))
 
 
@@ -48,6 +48,8 @@ def test_every_dead_letter_queue_queue_and_consumer_has_its_alarms(app: App) -> 
     expected |= {("ApproximateAgeOfOldestMessage", name) for name in queues.keys() - dead}
     expected |= {(metric, name) for name in consumers(app) for metric in ("Errors", "Throttles", "Duration")}
     expected |= {("Conflicts", service) for service in ("archive", "state")}
+    expected |= {("Gaps", "check-gaps"), ("FoldingBehindDays", "check-gaps")}
+    expected |= {("Errors", app.ingestion.one("AWS::Lambda::Function", name)[0]) for name in ("CloseDay", "CheckGaps")}
     assert expected <= set(map(about, alarms(app).values()))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from device_agent.wire import ledger
 from infra.scheduled import Job
 from tests.infra.synth import App
 
@@ -25,6 +26,7 @@ def test_close_day_runs_at_night_over_every_bucket_of_devices(app: App) -> None:
     buckets = inputs[0]["buckets"]
     assert sorted(one["bucket"] for one in inputs) == list(range(buckets))
     assert {one["buckets"] for one in inputs} == {buckets}
+    assert all(ledger.shards(bucket, buckets) for bucket in range(buckets))  # a number that landing's registry can be split in
     assert all(target["RetryPolicy"]["MaximumRetryAttempts"] == 0 for target in found["Targets"])
 
 
@@ -49,6 +51,16 @@ def test_close_day_deletes_nothing_and_reaches_only_ledger_and_lake(app: App) ->
     assert {action for action in actions if action.startswith(("dynamodb:", "s3:"))} == {
         "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "s3:PutObject", "s3:GetObject", "s3:ListBucket",
     }  # fmt: skip
+
+
+def test_gaps_are_looked_for_often_enough_and_read_only(app: App) -> None:
+    found = rule(app, "CheckGaps")
+    assert found["ScheduleExpression"] == ("rate(1 hour)" if app.keeps_data else "rate(15 minutes)")
+    _, policy = app.ingestion.one("AWS::IAM::Policy", "CheckGaps")
+    said = json.dumps(policy)
+    assert not [action for action in ("PutItem", "UpdateItem", "Delete", "PutObject", "GetObject", "sqs:") if action in said]
+    _, function = app.ingestion.one("AWS::Lambda::Function", "CheckGaps")
+    assert function["Environment"]["Variables"]["GAP_SECONDS"] == "3600"
 
 
 def test_a_job_has_at_most_as_many_inputs_as_a_rule_has_targets() -> None:

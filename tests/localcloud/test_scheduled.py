@@ -13,7 +13,7 @@ from localcloud import LocalCloud
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(params=["plain", "enforced"])
+@pytest.fixture(params=["plain", "enforced"], scope="module")
 def deployed(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
     if request.param == "plain":
         yield request.getfixturevalue("cloud")
@@ -22,11 +22,12 @@ def deployed(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
         yield running
 
 
-def test_close_day_closes_its_buckets(deployed: LocalCloud) -> None:
+@pytest.mark.parametrize("function", ["close_day_function", "check_gaps_function"])
+def test_a_scheduled_function_looks_after_its_buckets(deployed: LocalCloud, function: str) -> None:
     client = deployed.client("lambda")
     for bucket in range(2):
         event = json.dumps({"bucket": bucket, "buckets": 2}).encode()
-        answer: dict[str, Any] = client.invoke(FunctionName=deployed.outputs.close_day_function, Payload=event)
+        answer: dict[str, Any] = client.invoke(FunctionName=getattr(deployed.outputs, function), Payload=event)
         said = json.loads(answer["Payload"].read())
         assert "FunctionError" not in answer, said
         assert said["complete"] is True
