@@ -1,0 +1,42 @@
+"""Leak check: a test leaves no thread, socket or file behind. A conftest switches it on for its folder by importing the fixture:
+
+from tests.lab.leaks import nothing_is_left_open
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+#: Seconds that threads and sockets which are ending anyway may take for it.
+GRACE = 3.0
+
+
+def open_files() -> set[str]:
+    """What this process has open: pipes, sockets and files by their number and name."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of this very listing, and what other threads close meanwhile
+            found.add(f"{link.name} {link.readlink()}")
+    return {name for name in found if not name.endswith("/fd")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    """Compare before and after, with a little patience."""
+    threads, files = set(threading.enumerate()), open_files()
+    yield
+    until = time.monotonic() + GRACE
+    while (left := set(threading.enumerate()) - threads) | (kept := open_files() - files):
+        if time.monotonic() > until:
+            break
+        gc.collect()  # a client that is garbage holds its connections until then
+        time.sleep(0.02)
+    assert not left, f"threads were left: {sorted(thread.name for thread in left)}"
+    assert not kept, f"something was left open: {sorted(kept)}"
