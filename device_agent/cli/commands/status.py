@@ -7,11 +7,10 @@ runs there.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 
-from device_agent.cli.parser import add_config
+from device_agent.cli.place import add_place, find
 
 HELP = "show how the running agent is doing"
 EXAMPLE = """
@@ -22,8 +21,7 @@ device-agent status --config agent.toml --json | jq .metrics
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    add_config(parser)
-    parser.add_argument("--spool", type=Path, metavar="DIR", help="spool directory (default: from the configuration)")
+    add_place(parser)
     parser.add_argument("--json", action="store_true", help="the whole document as JSON")
 
 
@@ -31,11 +29,10 @@ def run(args: argparse.Namespace) -> int:
     """Ask and print."""
     import json  # noqa: PLC0415  # not for --help
 
-    from device_agent import configfile, status  # noqa: PLC0415
+    from device_agent import status  # noqa: PLC0415
     from device_agent.cli import statuspage  # noqa: PLC0415
 
-    directory = args.spool or Path(configfile.load(args.config, environ=os.environ).spool.directory)
-    document = status.ask(directory)
+    document = status.ask(Path(find(args).directory))
     if args.json:
         print(json.dumps(document, indent=2))
     else:
