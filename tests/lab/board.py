@@ -56,7 +56,8 @@ class Board:
 
     def ask(self, count: int = 1, *, size: int = 50, name: str = "pipeline", timeout: float = 15.0) -> list[Answer]:
         """Send so many incompressible readings to a ROUTER input, and return their answers (those that came within `timeout` seconds)."""
-        sent, found = {}, []
+        sent: dict[bytes, bytes] = {}
+        found: list[Answer] = []
         with self.socket(zmq.DEALER, name) as socket:
             for _ in range(count):
                 self._number += 1
@@ -64,7 +65,7 @@ class Board:
                 sent[b"%d" % self._number] = payload
                 socket.send_multipart([b"%d" % self._number, payload])
             until = time.monotonic() + timeout
-            while len(found) < count and socket.poll(max(0.0, until - time.monotonic()) * 1000):
+            while len(found) < count and socket.poll(int(max(0.0, until - time.monotonic()) * 1000)):
                 ident, *_, text = socket.recv_multipart()
                 said = json.loads(text)
                 found.append(Answer(sent[ident], said["ok"], said.get("stream", ""), said.get("seq", 0), said.get("error", "")))
