@@ -18,6 +18,9 @@ from device_agent.operate.audit import Clients, audit
 from device_agent.operate.books import Books
 from device_agent.wire import ledger
 from device_agent.wire.ranges import Ranges
+from lambdas.close_day import Night
+from lambdas.closing.dynamodb import ClosingTable
+from lambdas.closing.s3 import DayListing
 from lambdas.landing.batch import Landing, Verdict
 from lambdas.landing.dynamodb import LedgerTable
 from lambdas.landing.messages import decoded
@@ -228,3 +231,59 @@ def test_the_command_says_what_it_needs() -> None:
 def test_the_command_says_which_table_is_not_there(aws: Any) -> None:
     with pytest.raises(DeviceAgentError, match="ResourceNotFoundException"):
         command.run(arguments("--ledger", "nowhere", "--lake", aws.lake))
+
+
+def close(aws: Any) -> None:
+    """One close-day for which all that there is is past; then the claims that it folded expire."""
+    call = Retrying(sleep=lambda _: None, random=lambda: 0.0)
+    table = ClosingTable(aws.dynamodb, aws.ledger, call)
+    now = time.time() + 3 * 86_400
+    with ThreadPoolExecutor(4) as pool:
+        night = Night(
+            ledger=table,
+            lake=LakeBucket(aws.s3, aws.lake, call),
+            listing=lambda: DayListing(aws.s3, aws.lake, call),
+            pool=pool,
+            now=lambda: now,
+        )
+        _, found = night.close(0, 1, deadline=now + 900)
+    assert (found.complete, found.failed) == (True, 0)
+
+
+def expire(aws: Any) -> int:
+    gone = [item for item in aws.items(aws.ledger) if item["sk"]["S"].startswith(ledger.CLAIM)]
+    for item in gone:
+        aws.dynamodb.delete_item(TableName=aws.ledger, Key={name: item[name] for name in ("pk", "sk")})
+    return len(gone)
+
+
+def test_the_books_stay_the_same_when_claims_are_folded_and_when_they_expire(aws: Any, land: Callable[..., None]) -> None:
+    texts = [
+        body(1, [b"a", b"b"]),
+        body(3, [b"c"]),
+        body(7, [b"g"]),
+        notice(5, 5),
+        body(1, [b"x"], stream="events"),
+        body(2, [b"z"], epoch=E2),
+    ]
+    land(*texts)
+    before = read(aws, deep=True)
+    close(aws)
+    assert read(aws, deep=True) == before
+    assert expire(aws) == 5
+    assert read(aws, deep=True) == before
+    land(*texts)
+    assert read(aws, deep=True) == before, "months later the same again is known"
+    land(body(4, [b"d"]))
+    close(aws)
+    [one] = [one for one in read(aws, deep=True).lines if one.line == LINE]
+    assert (one.received, one.dropped, one.missing) == (((1, 4), (7, 7)), ((5, 5),), ((6, 6),))
+
+
+def test_a_claim_that_close_day_voided_is_pending_until_it_lands_after_all(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]), body(3, [b"c"]))
+    claim(aws, 2, 2)
+    close(aws)
+    assert LakeBucket(aws.s3, aws.lake, Retrying(sleep=lambda _: None, random=lambda: 0.0)).head(KEY) is Commit.VOID
+    [one] = read(aws, deep=True).lines
+    assert (one.received, one.pending) == (((1, 1), (3, 3)), ((2, 2),))
