@@ -1,8 +1,10 @@
 """Idempotent Receiver of state: the latest value of every topic, and how far each stream has been applied.
 
 Promises
-1. Everything is ordered by (ordinal of the epoch, sequence number), never by a clock: state never goes backwards.
+1. Everything is ordered by (ordinal of the epoch, sequence number): state never goes backwards. Clocks do not order anything.
 2. A superseded epoch, and what is older than the stream's position (a replay), changes nothing.
+   Nor does an epoch with a higher ordinal whose readings are older than the position's, by clocks that can be believed on both sides:
+   it was seen late (a redrive from the dead-letter queue), not made late. That is all that a clock may do: veto a change of epochs.
 3. Applying twice, or again after a crash at any point, ends in the same state.
 
 How: the position moves first, conditionally; then each topic's last value is put, conditionally. A crash between them leaves the position
@@ -19,6 +21,8 @@ from typing import Protocol
 from device_agent.wire.block import Payload
 from device_agent.wire.envelope import Envelope
 
+#: A board's clock may be ahead of the queue's by so much and still be believed, microseconds.
+CLOCK_AHEAD = 300 * 1_000_000
 #: Topics of one envelope whose values are kept, newest first: a topic per reading must not cost a write per reading (or time out for ever).
 MAX_TOPICS = 1_000
 
@@ -40,6 +44,7 @@ class Position:
     epoch: str
     place: Place
     received: int  # of the last reading, microseconds since 1970
+    believed: int | None  # the same, if the board's clock was synchronised and not ahead of the queue's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ class Standing(Enum):
     ADVANCED = "advanced"
     REPEATED = "repeated"  # the position stands at this very envelope
     LATE = "late"  # same epoch, older
-    SUPERSEDED = "superseded"  # older epoch
+    SUPERSEDED = "superseded"  # older epoch, or one that was seen late
 
 
 class States(Protocol):
@@ -93,14 +98,27 @@ def standing(mine: Place, kept: Place) -> Standing:
     return Standing.LATE if mine.ordinal == kept.ordinal else Standing.SUPERSEDED
 
 
-def apply(envelope: Envelope, *, ordinal: int, states: States, pool: Executor) -> Applied:
-    """Apply a landed envelope. Raises `NotNow` or `Unknown`: then nothing later of its group may be applied."""
+def seen_late(mine: Position, kept: Position) -> bool:
+    """Tell whether mine is of another epoch, and older than the one that is kept, by clocks that are believed."""
+    if mine.place.ordinal <= kept.place.ordinal or mine.believed is None or kept.believed is None:
+        return False
+    return mine.believed < kept.believed
+
+
+def apply(envelope: Envelope, *, ordinal: int, arrived: int, states: States, pool: Executor) -> Applied:
+    """Apply a landed envelope, which SQS took at `arrived` (microseconds since 1970).
+
+    Raises:
+        NotNow, Unknown: nothing later of its group may be applied.
+    """
+    received = envelope.readings.received[-1]
     position = Position(
         device=envelope.device,
         stream=envelope.stream,
         epoch=envelope.epoch,
         place=Place(ordinal, envelope.last),
-        received=envelope.readings.received[-1],
+        received=received,
+        believed=received if envelope.readings.synced[-1] and received <= arrived + CLOCK_AHEAD else None,
     )
     found = states.advance(position)
     if found in {Standing.LATE, Standing.SUPERSEDED}:

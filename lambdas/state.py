@@ -70,7 +70,9 @@ class Applier:
             return
         if self.now() > deadline - RESERVE:
             raise NotNow("no time left in this invocation")
-        applied.append(latest.apply(arrival.content, ordinal=settled.ordinal, states=self.states, pool=self.pool))
+        applied.append(
+            latest.apply(arrival.content, ordinal=settled.ordinal, arrived=arrival.message.arrived, states=self.states, pool=self.pool)
+        )
 
 
 @cache

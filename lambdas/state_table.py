@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 #: An item has at most 400 KB, names and keys included (DynamoDB quotas); the other attributes stay far below 4 KB.
 MAX_VALUE = 400 * 1024 - 4096
 _NEWER = "attribute_not_exists(pk) OR ordinal < :ordinal OR (ordinal = :ordinal AND seq < :seq)"
+_NEWER_BY_CLOCK = (
+    "attribute_not_exists(pk) OR (ordinal < :ordinal AND (attribute_not_exists(believed) OR believed <= :believed))"
+    " OR (ordinal = :ordinal AND seq < :seq)"
+)
 
 
 class StateTable:
@@ -32,9 +36,14 @@ class StateTable:
 
     def advance(self, position: Position) -> Standing:
         """Put the position if it is newer; the item that stands says the rest."""
-        item = {"epoch": {"S": position.epoch}, "received": {"S": rfc3339(position.received)}}
+        item: dict[str, Any] = {"epoch": {"S": position.epoch}, "received": {"S": rfc3339(position.received)}}
+        if position.believed is not None:
+            item["believed"] = {"N": str(position.believed)}
         kept = self._put(position.device, keys.position_sk(position.stream), position.place, item)
-        return Standing.ADVANCED if kept is None else standing(position.place, kept)
+        if kept is None:
+            return Standing.ADVANCED
+        found = standing(position.place, kept)
+        return Standing.SUPERSEDED if found is Standing.ADVANCED else found  # refused, so its epoch was seen late
 
     def put(self, latest: Latest) -> bool:
         """Put the value if it is newer."""
@@ -50,13 +59,14 @@ class StateTable:
     def _put(self, device: str, sk: str, place: Place, item: dict[str, Any]) -> Place | None:
         """Put an item if it is newer than the one that stands: None, else the place of that."""
         order = {"ordinal": {"N": str(place.ordinal)}, "seq": {"N": str(place.seq)}}
+        clock = {"believed": item["believed"]} if "believed" in item else {}
         try:
             self._call(
                 self._client.put_item,
                 TableName=self._table,
                 Item={"pk": {"S": device}, "sk": {"S": sk}, **order, **item},
-                ConditionExpression=_NEWER,
-                ExpressionAttributeValues={f":{name}": value for name, value in order.items()},
+                ConditionExpression=_NEWER_BY_CLOCK if clock else _NEWER,
+                ExpressionAttributeValues={f":{name}": value for name, value in (order | clock).items()},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:

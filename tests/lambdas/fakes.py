@@ -21,7 +21,7 @@ from lambdas.closing.parts import folded
 from lambdas.closing.ports import Bookmark, Entry, Part, Told
 from lambdas.landing.messages import Message
 from lambdas.landing.ports import Claim, Commit, Known, NotNow, Unknown
-from lambdas.latest import Latest, Place, Position, Standing, standing
+from lambdas.latest import Latest, Place, Position, Standing, seen_late, standing
 
 Answer = TypeVar("Answer")
 
@@ -274,6 +274,8 @@ class FakeStates:
 
     def _advance(self, position: Position) -> Standing:
         kept = self.memory.positions.get((position.device, position.stream))
+        if kept is not None and seen_late(position, kept):
+            return Standing.SUPERSEDED
         found = standing(position.place, kept.place if kept else Place(0, 0))
         if found is Standing.ADVANCED:
             self.memory.positions[position.device, position.stream] = position

@@ -123,8 +123,8 @@ def test_a_key_is_created_once_as_data_or_as_void(lake: Lake) -> None:
     assert lake.head(OTHER) is Commit.VOID
 
 
-def position(ordinal: int, seq: int) -> Position:
-    return Position(device="board-7", stream="s", epoch=E1, place=Place(ordinal, seq), received=RECEIVED)
+def position(ordinal: int, seq: int, believed: int | None = RECEIVED) -> Position:
+    return Position(device="board-7", stream="s", epoch=E1, place=Place(ordinal, seq), received=RECEIVED, believed=believed)
 
 
 def test_a_position_only_advances(states: States) -> None:
@@ -140,6 +140,20 @@ def test_a_position_only_advances(states: States) -> None:
         Standing.ADVANCED,
         Standing.SUPERSEDED,
     ]
+
+
+def test_an_epoch_that_is_older_by_clocks_that_are_believed_does_not_supersede(states: States) -> None:
+    assert states.advance(position(1, 5, believed=1000)) is Standing.ADVANCED
+    assert states.advance(position(2, 9, believed=999)) is Standing.SUPERSEDED
+    assert states.advance(position(1, 6, believed=500)) is Standing.ADVANCED, "within an epoch the sequence number alone decides"
+    assert states.advance(position(1, 7, believed=1000)) is Standing.ADVANCED, "the live epoch goes on"
+    assert states.advance(position(2, 10, believed=1000)) is Standing.ADVANCED
+
+
+def test_without_a_clock_to_believe_the_ordinal_decides(states: States) -> None:
+    assert states.advance(position(1, 5, believed=1000)) is Standing.ADVANCED
+    assert states.advance(position(2, 1, believed=None)) is Standing.ADVANCED
+    assert states.advance(position(3, 1, believed=7)) is Standing.ADVANCED
 
 
 def latest(ordinal: int, seq: int, payload: bytes | list[bytes] = b"v", topic: str | None = "t") -> Latest:
