@@ -26,8 +26,8 @@ from typing import Any
 from device_agent import __version__, board, configfile, events
 from device_agent.clock import Clock, SystemClock
 from device_agent.config import Config
-from device_agent.errors import DeviceAgentError
-from device_agent.intake import Intake
+from device_agent.errors import ConfigError, DeviceAgentError
+from device_agent.intake import Intake, check_free, check_inputs
 from device_agent.metrics import InputMetrics, Metrics, StreamMetrics
 from device_agent.spool.spool import Spool
 from device_agent.status import StatusServer
@@ -65,7 +65,13 @@ class Agent:
         self._intake = Intake(config.input, sink=self._spool, clock=clock, metrics=metrics)
 
     def start(self) -> None:
-        """Open the spool, send, commit, and only then listen. What was started is stopped again if a later part fails."""
+        """Open the spool, send, commit, and only then listen. What was started is stopped again if a later part fails.
+
+        A configuration that cannot be right here leaves the disk as it was.
+        """
+        if mistakes := check_inputs(self.config.input):
+            raise ConfigError("\n".join(mistakes))
+        check_free(self.config.input)
         self._spool.open()
         try:
             self._spool.start()

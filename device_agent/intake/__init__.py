@@ -20,13 +20,13 @@ from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig
 from device_agent.errors import DeviceAgentError
-from device_agent.intake.check import check_inputs
+from device_agent.intake.check import check_free, check_inputs
 from device_agent.intake.keys import make_keys
 from device_agent.intake.receiver import Receiver
 from device_agent.metrics import Metrics
 from device_agent.ports import Sink
 
-__all__ = ["Intake", "check_inputs", "make_keys"]
+__all__ = ["Intake", "check_free", "check_inputs", "make_keys"]
 
 _START: float = 30.0  # seconds; binding takes milliseconds, resolving a host name to connect to may take longer
 _STOP: float = 10.0  # seconds beyond the drain time

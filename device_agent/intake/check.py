@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
 import zmq
@@ -16,6 +18,39 @@ from device_agent.intake import curve, ipc, sockets
 def check_inputs(inputs: Sequence[InputConfig]) -> list[str]:
     """Return one sentence for each mistake, with the input, the endpoint or file, and what to do; an empty list if all is well."""
     return [f"input {config.name}: {reason}" for config in inputs for reason in _mistakes(config)] + list(_duplicates(inputs))
+
+
+def check_free(inputs: Sequence[InputConfig]) -> None:
+    """Try, without accepting a connection, whether the tcp addresses can be bound; for the time before anything is written.
+
+    Only addresses that are numbers, or `*`: what a name stands for is seen when libzmq binds it.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    for config in inputs:
+        for endpoint in config.bind:
+            try:
+                _try_bind(endpoint)
+            except OSError as error:
+                reason = sockets.advice(endpoint, zmq.ZMQError(error.errno))
+                raise ConfigError(f"input {config.name}: cannot bind {endpoint}: {reason}") from error
+
+
+def _try_bind(endpoint: str) -> None:
+    """Bind the address of a tcp endpoint and give it back at once. Nobody can connect: it does not listen. Raises OSError."""
+    transport, _, address = endpoint.partition("://")
+    host, _, port = address.rpartition(":")
+    host = "0.0.0.0" if host == "*" else host.strip("[]")  # noqa: S104  # what the configuration says
+    if transport != "tcp" or not port.isdigit():
+        return
+    try:
+        family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        return  # a name, or an interface
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        trial.bind((host, int(port)))
 
 
 def _mistakes(config: InputConfig) -> Iterator[str]:

@@ -97,7 +97,7 @@ class InputSocket:
             raise ConfigError(f"input {self.config.name}: cannot bind {endpoint}: {error}") from error
         except zmq.ZMQError as error:
             verb = "bind" if endpoint in self.config.bind else "connect to"
-            raise ConfigError(f"input {self.config.name}: cannot {verb} {endpoint}: {_advice(endpoint, error)}") from error
+            raise ConfigError(f"input {self.config.name}: cannot {verb} {endpoint}: {advice(endpoint, error)}") from error
 
     def _bind(self, endpoint: str) -> None:
         with ipc.group_only() if ipc.path_of(endpoint) else nullcontext():
@@ -138,7 +138,8 @@ def unsupported(endpoint: str) -> str:
     )
 
 
-def _advice(endpoint: str, error: zmq.ZMQError) -> str:
+def advice(endpoint: str, error: zmq.ZMQError) -> str:
+    """Return what an error of bind or connect means at this endpoint, and what to do."""
     number = error.errno
     if number == errno.EADDRINUSE:
         port = endpoint.rpartition(":")[2]

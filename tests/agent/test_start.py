@@ -1,0 +1,54 @@
+"""What a start that cannot be leaves behind: nothing."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFIG = """
+[device]
+id = "board-7"
+[aws]
+region = "us-east-1"
+[spool]
+directory = "{directory}"
+[[input]]
+name = "sensors"
+pattern = "pull"
+bind = ["{endpoint}"]
+stream = "telemetry"
+[[stream]]
+name = "telemetry"
+queue = "https://sqs.us-east-1.amazonaws.com/123456789012/telemetry"
+"""
+
+
+def run(tmp_path: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
+    config = tmp_path / "agent.toml"
+    config.write_text(CONFIG.format(directory=tmp_path / "spool", endpoint=endpoint))
+    command = [sys.executable, "-m", "device_agent.cli", "run", "--config", str(config)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize(("family", "host", "written"), [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]")])
+def test_a_port_in_use_is_one_line_and_exit_code_2_and_no_spool_is_made(tmp_path: Path, family: int, host: str, written: str) -> None:
+    with socket.socket(family) as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        endpoint = f"tcp://{written}:{taken.getsockname()[1]}"
+        done = run(tmp_path, endpoint)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"input sensors: cannot bind {endpoint}" in done.stderr
+    assert not (tmp_path / "spool").exists()
+
+
+def test_an_ipc_path_without_a_directory_is_exit_code_2_and_no_spool_is_made(tmp_path: Path) -> None:
+    done = run(tmp_path, f"ipc://{tmp_path}/nowhere/x")
+    assert done.returncode == 2
+    assert "input sensors" in done.stderr
+    assert not (tmp_path / "spool").exists()
