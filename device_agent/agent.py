@@ -157,11 +157,14 @@ class Daemon:
 
     def _serve(self, wakeup: socket.socket) -> int:
         """Answer status and feed the watchdog until told to stop."""
+        told: Config | None = None
         while True:
             config = self._agent.config
             server = StatusServer(Path(config.spool.directory), self._agent.status)
             try:
-                events.started(device=config.device.id, inputs=len(config.input), streams=len(config.stream))
+                if config is not told:  # not again after a SIGHUP that changed nothing
+                    events.started(device=config.device.id, inputs=len(config.input), streams=len(config.stream))
+                    told = config
                 self._notify("READY=1", f"STATUS={len(config.input)} inputs, {len(config.stream)} streams")
                 code = self._watch(server, wakeup)
             finally:
