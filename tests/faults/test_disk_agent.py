@@ -152,7 +152,7 @@ def test_a_disk_that_fails_now_and_then_loses_nothing_acknowledged_and_leaks_not
     with Injection(board.agent.pid, rule):
         for _ in range(25):
             assert len(board.ask(7)) == 7, "every reading gets an answer"
-    assert len(board.acknowledged) > 20
+    assert len(board.acknowledged) > 10, "some are taken between the errors"
     wait_for(lambda: board.ask(1)[0].ok, 20, what="taking readings again", every=0.2)
     board.everything_arrives()
     wait_for(lambda: len(list(Path(f"/proc/{board.agent.pid}/fd").iterdir())) <= before + 3, 10, what="closing files")

@@ -57,7 +57,8 @@ def _log(path: Path) -> tuple[set[int], set[int]]:
 
 
 def _lost(root: Path, log: Path) -> list[int]:
-    """Open what the power cut left, read everything, and return the acknowledged numbers that are neither there nor delivered."""
+    """Open what the power cut left, read everything, and return the acknowledged numbers that are neither there nor delivered, or would
+    be used again."""
     spool = writer.make(str(root / "spool"))
     spool.open()
     there: set[int] = set()
@@ -75,21 +76,35 @@ def _lost(root: Path, log: Path) -> list[int]:
     finally:
         spool.close()
     acknowledged, delivered = _log(log)
-    assert following > max(acknowledged, default=0) or acknowledged - there - delivered, "a number would be used twice"
-    return sorted(acknowledged - there - delivered)
+    lost = acknowledged - there - delivered
+    used_again = set(range(following, max(acknowledged, default=0) + 1))
+    return sorted(lost | used_again)
 
 
 def _cycle(disk: LoopFs, log: Path, randoms: random.Random, *options: str) -> list[int]:
     process = _load(disk.root, log, randoms.getrandbits(30), *options)
     try:
         time.sleep(randoms.uniform(0.02, 0.5))
+        before = log.stat().st_size
         disk.cut()
         time.sleep(randoms.choice((0.0, 0.05)))
     finally:
         process.kill()
         process.communicate()
+    _forget(log, before)
     disk.remount()
     return _lost(disk.root, log)
+
+
+def _forget(log: Path, size: int) -> None:
+    """Take back what was acknowledged after the cut had begun, when a real machine is off.
+
+    An fdatasync that ext4's shutdown overtakes returns 0 although nothing of it is on the disk: its conversion of unwritten extents is
+    dropped in silence (seen with Linux 6.18; xfs returns an error).
+    """
+    data = log.read_bytes()
+    late = [line for line in data[size:].splitlines(keepends=True) if line.startswith(b"d")]
+    log.write_bytes(data[:size] + b"".join(late))
 
 
 @pytest.mark.slow
