@@ -53,6 +53,14 @@ bench: $(VENV)/.installed ## Every promised figure, measured here; some minutes,
 bench-quick: $(VENV)/.installed ## The same in about a minute, coarser
 	@$(BIN)/python -m bench --quick $(ARGS)
 
+.PHONY: torture soak fuzz
+torture: $(VENV)/.installed ## A thousand kills at full rate
+	@$(BIN)/python -m tests.lab.torture $(ARGS)
+soak: $(VENV)/.installed ## Load with outages for MINUTES=30: memory, threads, files and disk stay flat
+	@$(BIN)/python -m tests.lab.soak --minutes $(or $(MINUTES),30) $(ARGS)
+fuzz: $(VENV)/.installed ## Feed rubbish to everything that reads, with the kept corpus
+	@$(BIN)/python -m tests.lab.fuzz $(or $(ARGS),all --seconds 300)
+
 .PHONY: check
 check: $(VENV)/.installed ## Linters and strict typing
 	@$(BIN)/ruff check .
