@@ -182,7 +182,13 @@ TestLanding = LandingMachine.TestCase
 TestLanding.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 
 
-class OverwritingMachine(LandingMachine):
+class SmallMachine(LandingMachine):
+    """Few envelopes, so that they meet more often."""
+
+    bodies: ClassVar[list[str]] = BODIES[:2]
+
+
+class OverwritingMachine(SmallMachine):
     """Keys can be overwritten: no `If-None-Match`."""
 
     overwrites = True
@@ -205,7 +211,7 @@ def test_the_machine_catches_keys_that_can_be_overwritten() -> None:
 
 def test_the_machine_catches_putting_although_a_claim_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Draft, "spoil", lambda self, reason: None)
-    _catches(LandingMachine)
+    _catches(SmallMachine)
 
 
 def test_the_machine_catches_taking_over_a_key_that_is_not_void(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +221,7 @@ def test_the_machine_catches_taking_over_a_key_that_is_not_void(monkeypatch: pyt
         return Result(Outcome.MINE if ledger.move(mine, old_key=old.key) else Outcome.FAILED)
 
     monkeypatch.setattr(protocol, "_take_over", hasty)
-    _catches(LandingMachine)
+    _catches(SmallMachine)
 
 
 def test_the_machine_catches_trusting_a_put_that_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,4 +230,4 @@ def test_the_machine_catches_trusting_a_put_that_was_refused(monkeypatch: pytest
         return Result(Outcome.MINE)
 
     monkeypatch.setattr(protocol, "put", trusting)
-    _catches(LandingMachine)
+    _catches(SmallMachine)
