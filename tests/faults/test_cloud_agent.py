@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes.sqs.model import SqsError
-from tests.fakes.tls import Authority
 from tests.lab.agent import wait_for
 from tests.lab.board import Board
 from tests.lab.proxy import Fate, Faults, Proxy
@@ -113,6 +112,9 @@ def test_a_host_name_that_does_not_resolve_is_told_and_waited_for(tmp_path_facto
 
 
 def test_a_certificate_of_nobody_we_know_gets_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    pytest.importorskip("cryptography")
+    from tests.fakes.tls import Authority
+
     folder = tmp_path_factory.mktemp("c")
     stranger = Authority(folder)
     tls = stranger.server(stranger.issue("stranger"))

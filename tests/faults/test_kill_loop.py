@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from localcloud import LocalCloud
-from tests.lab.backend import CloudBackend
 from tests.lab.killing import KillLoop
+
+pytest.importorskip("ministack", reason="the local cloud is not installed here")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def test_twenty_kills_lose_double_and_reorder_nothing(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> None:
+    from tests.lab.backend import CloudBackend
+
     seed = secrets.randbelow(2**31)
     print(f"seed {seed}")
     folder: Path = tmp_path_factory.mktemp("k")

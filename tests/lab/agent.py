@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -229,3 +230,18 @@ def command(arguments: Sequence[str], *, environment: dict[str, str] | None = No
         [sys.executable, "-m", "device_agent.cli", *arguments], cwd=ROOT, env=os.environ | fake_credentials() | (environment or {}),
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+def committed(agent: AgentProcess) -> dict[str, int]:
+    """By stream, the last sequence number on the agent's disk."""
+    return {name: stream["next"] - 1 for name, stream in agent.status()["spool"]["streams"].items()}
+
+
+def backlog(agent: AgentProcess) -> int:
+    """Readings that the agent has still to send."""
+    return sum(stream["backlog_readings"] for stream in agent.status()["spool"]["streams"].values())
+
+
+def describe(agent: AgentProcess) -> str:
+    """What a failed wait shows."""
+    return json.dumps({"status": agent.status(), "log": agent.tail().splitlines()}, indent=1)

@@ -5,7 +5,6 @@ Both can be broken at random and healed, and both say what is in the lake and wh
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -22,7 +21,7 @@ from localcloud import LocalCloud
 from localcloud.demo import books as demo_books
 from tests.fakes.sqs import FakeSqs
 from tests.lab import books
-from tests.lab.agent import AgentProcess, command
+from tests.lab.agent import command
 from tests.lab.proxy import Faults, Proxy
 from tests.lambdas import fakes
 
@@ -212,18 +211,3 @@ class OwnBackend:
         self._thread.join()
         self.proxy.__exit__()
         self._sqs.__exit__()
-
-
-def committed(agent: AgentProcess) -> dict[str, int]:
-    """By stream, the last sequence number on the agent's disk."""
-    return {name: stream["next"] - 1 for name, stream in agent.status()["spool"]["streams"].items()}
-
-
-def backlog(agent: AgentProcess) -> int:
-    """Readings that the agent has still to send."""
-    return sum(stream["backlog_readings"] for stream in agent.status()["spool"]["streams"].values())
-
-
-def describe(agent: AgentProcess) -> str:
-    """What a failed wait shows."""
-    return json.dumps({"status": agent.status(), "log": agent.tail().splitlines()}, indent=1)

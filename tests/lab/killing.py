@@ -16,11 +16,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from localcloud.cloud import ROOT
 from tests.lab import books
-from tests.lab.agent import AgentProcess, wait_for
-from tests.lab.backend import Backend, backlog, committed, describe
+from tests.lab.agent import AgentProcess, backlog, committed, describe, wait_for
+
+if TYPE_CHECKING:
+    from tests.lab.backend import Backend
 
 Say = Callable[[str], None]
 

@@ -22,8 +22,7 @@ from statistics import median
 
 from device_agent.wire import envelope
 from device_agent.wire.ranges import Ranges
-from tests.lab.agent import AgentProcess, wait_for
-from tests.lab.backend import backlog, committed
+from tests.lab.agent import AgentProcess, backlog, committed, wait_for
 from tests.lab.board import Board
 from tests.lab.killing import Producers
 from tests.lab.proxy import Faults
