@@ -80,7 +80,7 @@ def check_gaps(settings: Settings) -> Job:
         memory=512,
         schedule=events.Schedule.rate(Duration.minutes(stage.gap_check_minutes)),
         inputs=[{"bucket": bucket, "buckets": stage.closing_buckets} for bucket in range(stage.closing_buckets)],
-        table_actions=("dynamodb:GetItem", "dynamodb:Query"),
+        table_actions=("dynamodb:Query",),
         object_actions=(),
         environment={"GAP_SECONDS": str(stage.gap_seconds)},
     )
