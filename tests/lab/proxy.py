@@ -19,7 +19,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.fakes.sqs.model import SqsError
+from tests.fakes.sqs.protocol import Query, protocol_of
 
 
 class Fate(Enum):
@@ -31,9 +34,9 @@ class Fate(Enum):
     THROTTLE = "throttle"  # the endpoint sees nothing
     LOST = "lost"  # accepted by the endpoint; the client sees a reset
     HANG = "hang"  # accepted by the endpoint; the client sees nothing until it gives up
-    CUT_REQUEST = "cut request"  # reset in the middle of the request's body; the endpoint sees nothing
+    CUT_REQUEST = "cut request"  # reset with (large) requests still on their way; the endpoint sees nothing
     CUT_ANSWER = "cut answer"  # accepted by the endpoint; reset in the middle of the answer's body
-    PARTIAL = "partial"  # some entries of a batch fail, not the sender's fault; the endpoint sees the others
+    PARTIAL = "partial"  # some entries of a batch fail, not the sender's fault; the endpoint sees the others. Query protocol: ERROR
     SLOW = "slow"  # accepted and answered, after `Faults.latency`
 
 
@@ -134,12 +137,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         proxy = self.server.proxy
         length = int(self.headers["Content-Length"])
-        operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        body = self.rfile.read(min(length, 512))
+        protocol = protocol_of(self.headers)
+        operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2] or _operation(body)
         fate = proxy.fate(operation)
         if fate is Fate.CUT_REQUEST:
-            self.rfile.read(length // 2)
             return self._reset()
-        body = self.rfile.read(length)
+        if fate is Fate.PARTIAL and protocol is Query:
+            fate = Fate.ERROR
+        body += self.rfile.read(length - len(body))
         proxy.carry(length)
         return self._meet(fate, body)
 
@@ -200,12 +206,13 @@ class _Handler(BaseHTTPRequestHandler):
             connection.close()
 
     def _error(self, status: int, code: str) -> None:
-        body = json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": "by the fault proxy"}).encode()
-        self._answer(status, body, "application/x-amz-json-1.0")
+        protocol = protocol_of(self.headers)
+        body, headers = protocol.error(SqsError(code, "by the fault proxy", status=status))
+        self._answer(status, body, protocol.content_type, headers=headers)
 
-    def _answer(self, status: int, body: bytes, kind: str, *, cut: bool = False) -> None:
+    def _answer(self, status: int, body: bytes, kind: str, *, cut: bool = False, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), "x-amzn-RequestId": "0"}.items():
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), "x-amzn-RequestId": "0", **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if cut else body)
@@ -218,3 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends RST
         self.connection.close()
+
+
+def _operation(body: bytes) -> str:
+    """What the Query protocol (boto3 before 1.28.82) asks for; it says so first."""
+    return dict(parse_qsl(body.decode("ascii", "replace"))).get("Action", "")
