@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -38,6 +39,16 @@ class Alarms(Construct):
         self._settings = settings
         self.all: list[cloudwatch.Alarm] = []
         self.topic = sns.Topic(self, "Topic", display_name=f"{settings.name} alarms", master_key=encryption.key, enforce_ssl=True)
+        self.topic.add_to_resource_policy(
+            # `enforce_ssl` gives the topic a policy, which takes the place of SNS's own: without this statement no alarm may publish.
+            iam.PolicyStatement(
+                sid="AlarmsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            )
+        )
         encryption.allow_service("cloudwatch.amazonaws.com")
         if encryption.key is None:
             accept(
@@ -100,7 +111,7 @@ class Alarms(Construct):
         )
 
     def watch_books(self) -> None:
-        """A gap stays, or folding is so far behind that claims may be forgotten before they are folded."""
+        """A gap stays, folding is so far behind that claims may be forgotten before they are folded, or nobody looks for either."""
         period = Duration.minutes(self._settings.stage.gap_check_minutes)
         self._alarm(
             "Gaps",
@@ -116,6 +127,14 @@ class Alarms(Construct):
             meaning="Claims of 30 days ago are not folded yet, and expire after 60: see the log group of CloseDay.",
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
+        self._alarm(
+            "Unwatched",
+            metric=ours("LinesUnchecked", "check-gaps", settings=self._settings, period=period, statistic="Maximum"),
+            threshold=1,
+            meaning="Three times in a row CheckGaps did not run, or not to the end: gaps it did not see cannot ring. See its log group.",
+            missing=cloudwatch.TreatMissingData.BREACHING,  # a look that does not happen says nothing
+            periods=3,
+        )
 
     def _alarm(
         self,
@@ -125,13 +144,14 @@ class Alarms(Construct):
         threshold: float,
         meaning: str,
         missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
+        periods: int = 1,
     ) -> None:
         alarm = cloudwatch.Alarm(
             self,
             id_,
             metric=metric,
             threshold=threshold,
-            evaluation_periods=1,
+            evaluation_periods=periods,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=missing,
             alarm_description=meaning,

@@ -110,7 +110,7 @@ class Dashboard(Construct):
         return self._row(
             ("Books: readings missing, streams with gaps", [worst("Gaps"), worst("GapStreams")]),
             ("Books: oldest undecided claim, seconds", [worst("PendingSeconds")]),
-            ("Books: days that folding is behind", [worst("FoldingBehindDays")]),
+            ("Books: days that folding is behind, streams not looked at", [worst("FoldingBehindDays"), worst("LinesUnchecked")]),
         )
 
     def _work(self) -> list[cloudwatch.IWidget]:

@@ -29,6 +29,9 @@ OBJECTS = ("kms:GenerateDataKey", "kms:Decrypt")
 TABLES = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
 """What DynamoDB asks of a principal that reads and writes a table under a customer key."""
 
+READ_TABLES = ("kms:Decrypt", "kms:DescribeKey")
+"""What it asks of one that only reads."""
+
 
 class Encryption(Construct):
     """One key, or none."""

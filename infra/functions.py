@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 RUNTIME = lambda_.Runtime.PYTHON_3_14
 
-TABLE_ACTIONS = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query")
+LEDGER_ACTIONS = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query")
+STATE_ACTIONS = ("dynamodb:PutItem",)
+"""Each write is conditional, and a refusal brings the item that stands: state is never read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,6 @@ class ConsumerFunction(Construct):
             environment={
                 "LAKE_BUCKET": lake.bucket.bucket_name,
                 "LEDGER_TABLE": tables.ledger.table_name,
-                "QUEUE_URL": channel.queue.queue_url,
                 "DLQ_URL": channel.dead_letters.queue_url,
                 "POWERTOOLS_SERVICE_NAME": consumer.name,
                 "POWERTOOLS_METRICS_NAMESPACE": namespace(settings),
@@ -142,9 +143,9 @@ class ConsumerFunction(Construct):
         self._trace(on=settings.traced)
 
     def use_state(self, table: dynamodb.Table) -> None:
-        """Hand over the state table: its name and the right to read and write items."""
+        """Hand over the state table: its name and the right to put items."""
         self.function.add_environment("STATE_TABLE", table.table_name)
-        self._allow(TABLE_ACTIONS, table.table_arn)
+        self._allow(STATE_ACTIONS, table.table_arn)
 
     def _map(self, *, channel: Channel, consumer: Consumer) -> lambda_.EventSourceMapping:
         return lambda_.EventSourceMapping(
@@ -173,7 +174,7 @@ class ConsumerFunction(Construct):
         self.policy.add_statements(*self._encryption.statements(service="sqs", actions=tuple(dict.fromkeys((*RECEIVE, *SEND)))))
 
     def _allow_landing(self, *, lake: Lake, ledger: dynamodb.Table) -> None:
-        self._allow(TABLE_ACTIONS, ledger.table_arn)
+        self._allow(LEDGER_ACTIONS, ledger.table_arn)
         self._allow(("s3:PutObject", "s3:GetObject"), lake.bucket.arn_for_objects(f"{READINGS}*"))
         # Without it HEAD answers 403 for a key that does not exist, and landing could not tell absent from forbidden.
         self._allow(("s3:ListBucket",), lake.bucket.bucket_arn)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Duration
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -75,4 +75,6 @@ class Channel(Construct):
             retention_period=RETENTION,
             visibility_timeout=visibility,
             dead_letter_queue=dead_letter_queue,
+            # What waits in a queue, or lies in a dead-letter queue, is data that is nowhere else.
+            removal_policy=RemovalPolicy.RETAIN if self._settings.stage.keep_data else RemovalPolicy.DESTROY,
         )

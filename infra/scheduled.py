@@ -1,6 +1,7 @@
 """Construct: a Scheduled Job: one function, when it runs and with what event, its log group and exactly the rights that it needs.
 
-Promises that a run which fails is not repeated at once (`retry_attempts=0`): the next one on the schedule goes on where it stopped.
+Promises that a run which fails is not repeated at once, neither by EventBridge nor by Lambda, which would try an asynchronous
+invocation twice more: the next one on the schedule goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.encryption import OBJECTS, TABLES
+from infra.encryption import OBJECTS, READ_TABLES, TABLES
 from infra.functions import RUNTIME, architecture, retention
 from infra.lake import READINGS
 from infra.metrics import namespace
@@ -47,6 +48,11 @@ class Job:
     table_actions: tuple[str, ...]
     object_actions: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes the ledger."""
+        return "dynamodb:PutItem" in self.table_actions
 
     def __post_init__(self) -> None:
         """Hold EventBridge's limit."""
@@ -123,6 +129,7 @@ class ScheduledFunction(Construct):
             log_group=log_group,
             timeout=self.timeout,
             memory_size=job.memory,
+            retry_attempts=0,
             tracing=lambda_.Tracing.ACTIVE if settings.traced else lambda_.Tracing.DISABLED,
             environment={
                 "LAKE_BUCKET": lake.bucket.bucket_name,
@@ -146,7 +153,7 @@ class ScheduledFunction(Construct):
             allow(("logs:CreateLogStream", "logs:PutLogEvents"), log_group.log_group_arn),
             allow(job.table_actions, tables.ledger.table_arn),
             allow(("s3:ListBucket",), lake.bucket.bucket_arn),
-            *encryption.statements(service="dynamodb", actions=TABLES),
+            *encryption.statements(service="dynamodb", actions=TABLES if job.writes else READ_TABLES),
         )
         if job.object_actions:
             self.policy.add_statements(
@@ -168,11 +175,9 @@ class ScheduledFunction(Construct):
         accept(rule, "Serverless-EventBusDLQ", "A run that could not be started is not kept: the next one of the schedule does its work.")
 
     def _review(self, *, traced: bool) -> None:
-        accept(
-            self.function,
-            "Serverless-LambdaDLQ",
-            "A run that fails is not kept: its alarm rings, and the next run of the schedule goes on where it stopped.",
-        )
+        for finding in ("Serverless-LambdaDLQ", "Serverless-LambdaAsyncFailureDestination"):
+            reason = "A run that fails is not kept: its alarm rings, and the next run of the schedule goes on where it stopped."
+            accept(self.function, finding, reason)
         if traced:
             self.policy.add_statements(
                 iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]),

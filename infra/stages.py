@@ -15,7 +15,7 @@ class Stage:
 
     name: str
     keep_data: bool
-    """Lake, tables and key outlive `cdk destroy`, tables refuse deletion, and point-in-time recovery is on."""
+    """Lake, tables, queues and key outlive `cdk destroy`, tables refuse deletion, and point-in-time recovery is on."""
     log_days: int
     archive_concurrency: int
     """Most `archive` invocations at a time, 2 to 1,000; a backlog after an outage must not take the account's whole quota."""

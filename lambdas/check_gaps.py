@@ -94,4 +94,5 @@ def figures(found: Round[Checked]) -> dict[str, int]:
         "FoldingBehindDays": max((one.behind_days for one in found.done), default=0),
         "LinesChecked": len(found.done),
         "LinesFailed": found.failed,
+        "LinesUnchecked": found.failed + (not found.complete),  # how many it had no time for, it does not know: at least one
     }

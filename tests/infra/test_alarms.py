@@ -17,6 +17,10 @@ OF_AWS = {
 }
 
 
+#: Alarms of the books, and what they make of missing data: no all clear because nobody looked, and an alarm when nobody looks.
+BOOKS = {"Gaps": "ignore", "FoldingBehindDays": "ignore", "LinesUnchecked": "breaching"}
+
+
 def alarms(app: App) -> dict[str, dict[str, Any]]:
     return {name: alarm["Properties"] for name, alarm in app.ingestion.of_type("AWS::CloudWatch::Alarm").items()}
 
@@ -48,18 +52,35 @@ def test_every_dead_letter_queue_queue_and_consumer_has_its_alarms(app: App) -> 
     expected |= {("ApproximateAgeOfOldestMessage", name) for name in queues.keys() - dead}
     expected |= {(metric, name) for name in consumers(app) for metric in ("Errors", "Throttles", "Duration")}
     expected |= {("Conflicts", service) for service in ("archive", "state")}
-    expected |= {("Gaps", "check-gaps"), ("FoldingBehindDays", "check-gaps")}
+    expected |= {(metric, "check-gaps") for metric in BOOKS}
     expected |= {("Errors", app.ingestion.one("AWS::Lambda::Function", name)[0]) for name in ("CloseDay", "CheckGaps")}
     assert expected <= set(map(about, alarms(app).values()))
 
 
-def test_every_alarm_rings_at_the_topic_says_what_it_means_and_is_quiet_without_data(app: App) -> None:
+def test_every_alarm_rings_at_the_topic_says_what_it_means_and_is_quiet_without_data_unless_it_watches_the_books(app: App) -> None:
     topic_id, _ = app.ingestion.one("AWS::SNS::Topic", "Alarms")
     for alarm in alarms(app).values():
         assert alarm["AlarmActions"] == [{"Ref": topic_id}]
-        looked_for = about(alarm) in {("Gaps", "check-gaps"), ("FoldingBehindDays", "check-gaps")}  # not all clear because nobody looked
-        assert alarm["TreatMissingData"] == ("ignore" if looked_for else "notBreaching")
+        assert alarm["TreatMissingData"] == (BOOKS[alarm["MetricName"]] if about(alarm)[1] == "check-gaps" else "notBreaching")
         assert len(alarm["AlarmDescription"]) > 30
+
+
+def test_cloudwatch_may_publish_at_the_topic_for_alarms_of_this_account_and_nobody_may_in_plain_text(app: App) -> None:
+    """A policy of our own takes the place of SNS's, which would let every alarm of the account publish."""
+    topic_id, _ = app.ingestion.one("AWS::SNS::Topic", "Alarms")
+    _, policy = app.ingestion.one("AWS::SNS::TopicPolicy", "Alarms")
+    assert policy["Topics"] == [{"Ref": topic_id}]
+    statements = {one["Effect"]: one for one in policy["PolicyDocument"]["Statement"]}
+    assert statements["Allow"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert (statements["Allow"]["Action"], statements["Allow"]["Resource"]) == ("sns:Publish", {"Ref": topic_id})
+    assert statements["Allow"]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert statements["Deny"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_that_nobody_looks_for_gaps_rings_after_three_looks_that_did_not_happen(app: App) -> None:
+    [alarm] = [alarm for alarm in alarms(app).values() if alarm["MetricName"] == "LinesUnchecked"]
+    assert (alarm["EvaluationPeriods"], alarm["Threshold"], alarm["Statistic"]) == (3, 1, "Maximum")
+    assert alarm["Period"] == (3600 if app.keeps_data else 900)
 
 
 def test_a_function_that_nearly_runs_out_of_time_rings_before_it_does(app: App) -> None:

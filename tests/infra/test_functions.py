@@ -64,10 +64,9 @@ def test_state_takes_ten_fifo_messages_and_no_window(app: App) -> None:
 
 
 @both
-def test_a_function_is_told_its_queue_its_dead_letter_queue_lake_and_ledger(app: App, name: str) -> None:
-    function, mapping, queue = consumer(app, name)
+def test_a_function_is_told_its_dead_letter_queue_lake_and_ledger(app: App, name: str) -> None:
+    function, _, queue = consumer(app, name)
     told = function["Environment"]["Variables"]
-    assert told["QUEUE_URL"]["Ref"] == mapping["EventSourceArn"]["Fn::GetAtt"][0]
     assert told["DLQ_URL"]["Ref"] == queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
     assert told["LAKE_BUCKET"]["Ref"] in app.ingestion.of_type("AWS::S3::Bucket")
     assert told["LEDGER_TABLE"]["Ref"].startswith("TablesLedger")

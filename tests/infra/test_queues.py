@@ -76,6 +76,11 @@ def test_every_queue_refuses_plain_http(app: App) -> None:
     assert guarded == set(queues(app))
 
 
+def test_what_lies_in_a_queue_outlives_a_stage_that_keeps_its_data(app: App) -> None:
+    policies = {queue["DeletionPolicy"] for queue in app.ingestion.of_type("AWS::SQS::Queue").values()}
+    assert policies == {"Retain" if app.keeps_data else "Delete"}
+
+
 def test_no_queue_policy_opens_a_queue_to_anyone(app: App) -> None:
     text = json.dumps(app.ingestion.of_type("AWS::SQS::QueuePolicy"))
     assert '"Effect": "Allow"' not in text

@@ -98,7 +98,7 @@ def key_of(app: App) -> str | None:
 
 
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
-LEDGER = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query")
+LEDGER = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query")
 LAND = {"lake/readings/*": ("s3:PutObject", "s3:GetObject"), "lake": ("s3:ListBucket",), "ledger": LEDGER}
 LOG = ("logs:CreateLogStream", "logs:PutLogEvents")
 
@@ -159,7 +159,7 @@ def test_state_may_land_events_apply_them_and_do_nothing_else(app: App) -> None:
         "events": CONSUME,
         "events_dlq": ("sqs:SendMessage",),
         "state_logs": LOG,
-        "state": LEDGER,
+        "state": ("dynamodb:PutItem",),
     }
     assert without_key(found) == rights(ids(app.ingestion), expected)
 
@@ -185,6 +185,12 @@ def test_with_a_customer_key_a_function_uses_it_through_its_three_services_only(
     for action, resource in allowed(statements):
         assert resource == key_of(prod)
         assert action.removeprefix("kms:") in {*("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo")}
+
+
+def test_with_a_customer_key_who_only_reads_the_ledger_may_only_decrypt(prod: App) -> None:
+    statements = [one for one in of_function(prod.ingestion, "CheckGaps") if "kms:" in json.dumps(one["Action"])]
+    assert [via(statement) for statement in statements] == ["dynamodb"]
+    assert {action for action, _ in allowed(statements)} == {"kms:Decrypt", "kms:DescribeKey"}
 
 
 def via(statement: dict[str, Any]) -> str:

@@ -30,6 +30,12 @@ def test_close_day_runs_at_night_over_every_bucket_of_devices(app: App) -> None:
     assert all(target["RetryPolicy"]["MaximumRetryAttempts"] == 0 for target in found["Targets"])
 
 
+@pytest.mark.parametrize("name", ["CloseDay", "CheckGaps"])
+def test_a_run_that_fails_is_not_tried_again_by_lambda_either(app: App, name: str) -> None:
+    _, config = app.ingestion.one("AWS::Lambda::EventInvokeConfig", name)
+    assert config["MaximumRetryAttempts"] == 0
+
+
 def test_events_may_start_the_function_by_this_rule_only(app: App) -> None:
     rule_id, _ = app.ingestion.one("AWS::Events::Rule", "CloseDay")
     allowed = [

@@ -12,6 +12,7 @@ from tests.lambdas.fakes import FakeClosing, FakeListing, Fate, InlinePool, Netw
 from tests.lambdas.samples import E2, body, message, notice
 
 HOUR, DAY = 3_600, 86_400
+FIGURES = ["Gaps", "GapStreams", "PendingSeconds", "FoldingBehindDays", "LinesChecked", "LinesFailed", "LinesUnchecked"]
 
 
 def envelope(first: int, last: int, **options: str) -> object:
@@ -37,7 +38,7 @@ def gaps(site: Site) -> tuple[int, int]:
 
 
 def test_nothing_is_missing_where_nothing_is(site: Site) -> None:
-    assert look(site) == dict.fromkeys(["Gaps", "GapStreams", "PendingSeconds", "FoldingBehindDays", "LinesChecked", "LinesFailed"], 0)
+    assert look(site) == dict.fromkeys(FIGURES, 0)
 
 
 @pytest.fixture
@@ -151,6 +152,20 @@ def test_a_line_that_cannot_be_read_is_counted_and_the_others_are_checked(site: 
     fates = iter([Fate.WELL, Fate.REFUSED])
     found = look(site, Network(lambda _: next(fates, Fate.WELL)))
     assert (found["LinesFailed"], found["LinesChecked"], found["GapStreams"]) == (1, 1, 1)
+    assert found["LinesUnchecked"] == 1
+
+
+def test_a_look_that_runs_out_of_time_is_no_all_clear(site: Site) -> None:
+    site.land(envelope(2, 2))
+    watch = Watch(
+        ledger=FakeClosing(site.books, Network()),
+        listing=lambda: FakeListing(site.lake, Network()),
+        pool=InlinePool(),
+        now=lambda: site.now,
+    )
+    found = watch.check(ledger.bucket("board-7", 16), 16, deadline=site.now)
+    assert not found.complete
+    assert figures(found)["LinesUnchecked"] == 1
 
 
 def test_a_registry_that_cannot_be_read_is_an_error_and_not_an_all_clear(site: Site) -> None:
