@@ -29,5 +29,5 @@ The way through the files
     opening, stream                       a directory becomes logs; the logs of a stream's epochs
     writer                                the thread: group commit
     spool                                 the composition: `Sink` and `Source`
-    tools                                 for people: ls, verify, cat, export, repair
+    places, tools, following, mending     for people: where things are; ls, verify, cat, export; tail; repair
 """

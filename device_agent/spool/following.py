@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 
 from device_agent.errors import SpoolError
 from device_agent.spool import segment as segments
-from device_agent.spool import tools
 from device_agent.spool.files import Files
+from device_agent.spool.places import Place, ReadOnly, all_places, streams
 from device_agent.spool.scan import UNKNOWN, scan
-from device_agent.spool.tools import Place, Reading
+from device_agent.spool.tools import Reading, content_of
 
 
 class Follower:
@@ -28,9 +28,9 @@ class Follower:
         Raises:
             SpoolError: there is no spool, or no such stream in it.
         """
-        self._directory, self._stream, self._files = directory, stream, files or tools.ReadOnly()
+        self._directory, self._stream, self._files = directory, stream, files or ReadOnly()
         self._problem = problem or (lambda _sentence: None)
-        known = tools.streams(directory, files=self._files)
+        known = streams(directory, files=self._files)
         if stream not in known:
             raise SpoolError(f"{directory}: there is no stream {stream!r}; there are: {', '.join(known) or 'none yet'}")
         self._epoch, self._number, self._position, self._next = "", 0, 0, 1
@@ -57,7 +57,7 @@ class Follower:
         yield from self._read([place for place in places if place.number >= self._number])
 
     def _places(self) -> list[Place]:
-        places = list(tools.all_places(self._directory, self._files, stream=self._stream))
+        places = list(all_places(self._directory, self._files, stream=self._stream))
         return [place for place in places if place.epoch == places[-1].epoch]
 
     def _read(self, places: list[Place]) -> Iterator[Reading]:
@@ -72,4 +72,4 @@ class Follower:
             found = scan(data, number=place.number, base=self._next, end=place.end)
             self._position += found.valid
             self._next = found.next
-            yield from tools.content_of(place, data, found, first=1, last=UNKNOWN, tell=self._problem)
+            yield from content_of(place, data, found, first=1, last=UNKNOWN, tell=self._problem)

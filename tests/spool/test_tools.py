@@ -9,7 +9,7 @@ import pytest
 
 from device_agent.config import WhenFull
 from device_agent.errors import SpoolError
-from device_agent.spool import tools
+from device_agent.spool import places, tools
 from device_agent.wire.limits import KIB, MIB
 from tests.spool.world import ROOT, World
 
@@ -80,7 +80,7 @@ def test_an_end_that_changes_while_it_is_looked_at_is_no_damage(monkeypatch: pyt
     def grow(_seconds: float) -> None:
         content[end + 4 : end + 8] = b"4567"
 
-    monkeypatch.setattr(tools.time, "sleep", grow)
+    monkeypatch.setattr(places.time, "sleep", grow)
     (good,) = tools.verify(ROOT, stream="b", files=made.disk)
     assert good.problems == ()
 
