@@ -24,7 +24,8 @@ The way through the files
 
     record, scan, chunk, index, budget    no input or output: formats and sums
     files                                 the only seam to the file system
-    log, appender, journal, quarantine    one log: its readers' half, its writer's half, what was delivered, what was set aside
+    log, state, appender                  one log: its readers' half and what that knows in memory, its writer's half
+    journal, quarantine                   what was delivered, what was set aside
     segment, overflow                     reading a segment's file; which one gives way at the cap
     opening, stream                       a directory becomes logs; the logs of a stream's epochs
     writer                                the thread: group commit

@@ -29,10 +29,11 @@ from device_agent.spool.budget import CONTROL, Share, pages
 from device_agent.spool.chunk import Feed, Filler, Packed
 from device_agent.spool.files import Files
 from device_agent.spool.index import Entries, Free
-from device_agent.spool.log import Log, Owed
+from device_agent.spool.log import Log
 from device_agent.spool.record import BORDER_SIZE, HEADER_SIZE, Kind, Record
 from device_agent.spool.scan import Entry
 from device_agent.spool.segment import Segment, file_name
+from device_agent.spool.state import Owed
 from device_agent.wire.limits import MAX_DECODED, MAX_READINGS
 
 #: An envelope with less room than this part of its budget is full: another block would cost more than it fills.

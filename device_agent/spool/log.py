@@ -3,67 +3,27 @@
 Invariants
 1. `segments` are in order of number; the last one is being written; a segment ends where the next begins (`base`).
 2. An entry (envelope or notice) becomes visible only after its border, or the header of the next segment, has been synced.
-3. An entry is in exactly one of: its segment's `free`, `flights`, settled (an envelope: all its numbers in `settled`; a notice: in `told`).
-4. `settled` in memory may be ahead of the journal; the journal never says settled for numbers whose notice is not synced yet.
-5. A segment is given up for deletion only when all its numbers are settled, all its notices told, nothing of it is in flight, no notice is
-   still to be written, and it is not the last.
-6. `lock` is held for memory only, never during input or output.
+3. `settled` in memory may be ahead of the journal; the journal never says settled for numbers whose notice is not synced yet.
+4. A segment that `state` gave up is deleted only when no notice is still to be written.
+5. `lock` is held for memory only, never during input or output.
 
-At most `_LOADED` indexes of closed segments are in memory, whatever the backlog; others are made again from the segment when needed.
+`state` holds the rest, in memory, with the invariants of its own. An index that it forgot is made again from the segment when needed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 from device_agent.ports import Block, Border
 from device_agent.spool import segment as segments
 from device_agent.spool.files import Files
-from device_agent.spool.index import Entries, Free
-from device_agent.spool.journal import Journal, Snapshot, Told
+from device_agent.spool.journal import Journal, Snapshot
 from device_agent.spool.scan import Damage, Entry, Scan, scan
 from device_agent.spool.segment import Segment
+from device_agent.spool.state import Flight, Owed, State, is_of, key_of
 from device_agent.wire.ranges import Ranges
-
-_LOADED: Final = 3
-
-
-@dataclass(slots=True, eq=False)
-class Flight:
-    """An entry that somebody has taken."""
-
-    border: Border
-    segment: Segment
-    at: int  # number of the entry
-    position: int
-    stop: int  # position behind its last record
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """A notice that has still to be written."""
-
-    first: int
-    last: int
-    reason: str
-    detail: str
-    again: bool = False  # written before, in a segment that is about to be deleted
-
-
-@dataclass(slots=True)
-class Shared:
-    """State under `lock`."""
-
-    segments: list[Segment] = field(default_factory=list)
-    settled: Ranges = field(default_factory=Ranges)
-    told: Told = field(default_factory=Told)
-    flights: dict[tuple[int, str], Flight] = field(default_factory=dict)
-    owed: list[Owed] = field(default_factory=list)
-    loaded: list[Segment] = field(default_factory=list)  # closed ones with entries in memory, least recently used first
 
 
 class Log:
@@ -96,7 +56,7 @@ class Log:
         self.stream, self.epoch, self.directory = stream, epoch, directory
         self.lock = threading.Lock()
         self.former = False  # of a former epoch: nothing is added, and in the end the whole log is deleted
-        self.state = Shared()
+        self.state = State(stream, epoch)
         self._files, self.journal, self._changed, self._ready, self._spoiled = files, journal, changed, ready, spoiled
 
     # Taking
@@ -105,7 +65,7 @@ class Log:
         """Take the oldest free entry, or the newest. Raises OSError."""
         while True:
             with self.lock:
-                segment, at = self._find(fresh=fresh)
+                segment, at = self.state.find(fresh=fresh)
                 if segment is None:
                     return None
                 flight = None
@@ -114,36 +74,15 @@ class Log:
                     entry = segment.entries[at]
                     if (entry.first, "x") in self.state.flights and entry.notice:
                         segment.untold -= 1  # its twin, left by a write that failed and was done again, is being told
-                        self._check(segment)
+                        self.state.check(segment)
                         continue
-                    flight = self._fly(segment, at, entry)
+                    flight = self.state.fly(segment, at, entry)
             if flight is None:
                 self.load(segment)
             elif not flight.border.reason:
                 return flight.border
             else:
                 return self._with_reason(flight)
-
-    def _find(self, *, fresh: bool) -> tuple[Segment | None, int]:
-        """Return a segment and the number of an entry now taken out of its `free`; -1: the segment must be loaded first."""
-        for segment in reversed(self.state.segments) if fresh else iter(self.state.segments):
-            if segment.dead:
-                continue
-            if segment.free is None or (segment.free and segment.entries is None):
-                return segment, -1
-            if segment.free:
-                return segment, segment.free.newest() if fresh else segment.free.oldest()
-        return None, -1
-
-    def _fly(self, segment: Segment, at: int, entry: Entry) -> Flight:
-        border = Border(
-            stream=self.stream, epoch=self.epoch, first=entry.first, last=entry.last, time=entry.time, size=entry.size,
-            reason="?" if entry.notice else "",
-        )  # fmt: skip
-        flight = Flight(border, segment, at, entry.position, entry.stop)
-        self.state.flights[entry.first, _key(border)] = flight
-        segment.flying += 1
-        return flight
 
     def _with_reason(self, flight: Flight) -> Border:
         """Read why from the notice's record."""
@@ -164,7 +103,7 @@ class Log:
     def load(self, segment: Segment) -> None:
         """Read a closed segment and make its index; what turns out damaged is settled and owed a notice. Raises OSError."""
         with self.lock:
-            following = self.following(segment)
+            following = self.state.following(segment)
         if following is None:
             return
         data = segments.read(self._files, segment.path)
@@ -173,53 +112,14 @@ class Log:
             if segment.dead or segment not in self.state.segments:
                 return
             first_time = segment.free is None
-            self._install(segment, found)
+            self.state.install(segment, found)
             lost = [damage for damage in found.damage if first_time]
-            owed = self._lose(lost)
-            self._check(segment)
+            owed = self.state.lose(lost)
+            self.state.check(segment)
         for damage in lost:
             self._spoil(segment, damage, data)
         if owed or segment.dead:
             self._changed()
-
-    def following(self, segment: Segment) -> Segment | None:
-        """Return the segment behind one, if there is any. Under `lock`."""
-        every = self.state.segments
-        return next((following for one, following in pairwise(every) if one is segment), None)
-
-    def _install(self, segment: Segment, found: Scan) -> None:
-        state = self.state
-        segment.entries, segment.free, segment.untold = Entries(found.entries), Free(), 0
-        for at, entry in enumerate(segment.entries):
-            if entry.notice:
-                told = (entry.first, entry.last) in state.told
-                segment.untold += not told
-            else:
-                told = state.settled.covers(entry.first, entry.last)
-            if not told and (entry.first, "x" if entry.notice else "") not in state.flights:
-                segment.free.add(at)
-        self._keep(segment)
-
-    def _keep(self, segment: Segment) -> None:
-        """Count a closed segment's index as used just now, and forget the one that was not used for longest. Under `lock`."""
-        loaded = self.state.loaded
-        if segment in loaded:
-            loaded.remove(segment)
-        loaded.append(segment)
-        if len(loaded) > _LOADED:
-            loaded.pop(0).entries = None
-
-    def _lose(self, damage: list[Damage]) -> list[Owed]:
-        """Settle damaged numbers that are not settled yet, and owe a notice for them. Under `lock`."""
-        owed = []
-        for one in damage:
-            if one.last >= one.first:
-                for first, last in list(self.state.settled.missing(one.first, one.last)):
-                    owed.append(Owed(first, last, "damaged", one.why))
-        for notice in owed:
-            self.state.settled.add(notice.first, notice.last)
-        self.state.owed += owed
-        return owed
 
     def resume(self, found_segments: list[Segment], found: Scan, data: bytes) -> None:
         """Take over what opening found: the segments, of which the last was scanned."""
@@ -227,10 +127,10 @@ class Log:
         with self.lock:
             self.state.segments = found_segments
             if found_segments[0].base > 1:
-                self._lose([Damage(1, found_segments[0].base - 1, 0, 0, "segment is missing")])
-            self._install(last, found)
+                self.state.lose([Damage(1, found_segments[0].base - 1, 0, 0, "segment is missing")])
+            self.state.install(last, found)
             self.state.loaded.remove(last)
-            owed = self._lose(found.damage)
+            owed = self.state.lose(found.damage)
         for damage in found.damage:
             self._spoil(last, damage, data)
         if owed:
@@ -247,15 +147,15 @@ class Log:
         if border.reason:
             return []
         with self.lock:
-            flight = self.state.flights.get((border.first, _key(border)))
+            flight = self.state.flights.get((border.first, key_of(border)))
         if flight is None:
             raise LookupError(f"{border.stream} {border.first}-{border.last} is read without being taken")
         data = segments.read(self._files, flight.segment.path, flight.position, flight.stop)
         blocks, holes = segments.blocks(data, border, flight.segment.number)
         if holes:
             with self.lock:
-                owed = self._lose(holes)
-                self._landed(flight)
+                owed = self.state.lose(holes)
+                self.state.landed(flight)
             for hole in holes:
                 self._spoil(flight.segment, hole, data)
             if owed or flight.segment.dead:
@@ -273,7 +173,7 @@ class Log:
             self.state.settled.add(first, last)
             flight = self.state.flights.get((border.first, ""))
             if flight is not None:
-                self._landed(flight)
+                self.state.landed(flight)
         self.journal.settled(first, last)
         if self.journal.wants_rewrite or (flight is not None and (flight.segment.dead or self.former)):
             self._changed()
@@ -287,7 +187,7 @@ class Log:
             self.state.told[border.first, border.last] = segment.number
             segment.flying -= 1
             segment.untold -= 1
-            self._check(segment)
+            self.state.check(segment)
         self.journal.told(border.first, border.last, segment.number)
         if segment.dead or self.former:
             self._changed()
@@ -302,72 +202,41 @@ class Log:
             self.state.owed.append(Owed(first, last, "quarantined", detail))
             flight = self.state.flights.get((border.first, ""))
             if flight is not None:
-                self._landed(flight)
+                self.state.landed(flight)
         self._changed()
-
-    def _landed(self, flight: Flight) -> None:
-        """Take an envelope out of flight if all its numbers are settled. Under `lock`."""
-        border = flight.border
-        key = (border.first, "")
-        if self.state.settled.covers(border.first, border.last) and key in self.state.flights:
-            del self.state.flights[key]
-            flight.segment.flying -= 1
-            self._check(flight.segment)
 
     def give_back(self, border: Border) -> bool:
         """Make a taken entry free again; False if it was settled meanwhile."""
         with self.lock:
-            flight = self.state.flights.pop((border.first, _key(border)), None)
+            flight = self.state.flights.pop((border.first, key_of(border)), None)
             if flight is None:
                 return False
             flight.segment.flying -= 1
             segment = flight.segment
-            if segment.entries is None or segment.free is None or not _same(segment.entries[flight.at], border):
+            if segment.entries is None or segment.free is None or not is_of(segment.entries[flight.at], border):
                 segment.free = None  # scanned again: the numbering of its entries may have changed
             else:
                 segment.free.add(flight.at)
             return True
-
-    def _check(self, segment: Segment) -> None:
-        """Give a segment up if nothing in it is wanted any more. Under `lock`."""
-        if segment.dead or segment.flying or segment.untold or segment.free is None or segment.free:
-            return
-        following = self.following(segment)
-        if following is None:
-            return
-        if following.base == segment.base or self.state.settled.covers(segment.base, following.base - 1):
-            segment.dead = True
 
     # For the writer
 
     def visible(self, segment: Segment, entries: list[Entry]) -> None:
         """Make entries of the segment that is being written free to be taken: their borders are on the disk."""
         with self.lock:
-            self._add(segment, entries)
+            self.state.add(segment, entries)
         self._ready()
-
-    def _add(self, segment: Segment, entries: list[Entry]) -> None:
-        assert segment.entries is not None
-        assert segment.free is not None
-        for entry in entries:
-            if entry.notice:
-                segment.untold += 1
-            elif self.state.settled.covers(entry.first, entry.last):
-                segment.entries.append(entry)
-                continue
-            segment.entries.append(entry)
-            segment.free.add(len(segment.entries) - 1)
 
     def rolled(self, new: Segment, implied: Entry | None) -> None:
         """A new segment's header is on the disk: the one before is closed, and with it the envelope that was open in it."""
         with self.lock:
             old = self.state.segments[-1] if self.state.segments else None
             if old is not None and implied is not None:
-                self._add(old, [implied])
+                self.state.add(old, [implied])
             self.state.segments.append(new)
             if old is not None:
-                self._keep(old)
-                self._check(old)
+                self.state.keep(old)
+                self.state.check(old)
         if implied is not None:
             self._ready()
         if old is not None and old.dead:
@@ -437,28 +306,11 @@ class Log:
                 "exact": all(one.free is not None for one in state.segments),
                 "readings": sum(b - a + 1 for a, b in missing),
                 "flights": len(state.flights),
-                "oldest": self._oldest(),
+                "oldest": self.state.oldest(),
             }
-
-    def _oldest(self) -> int | None:
-        """Time of the oldest envelope that is free or in flight, as far as it is in memory. Under `lock`."""
-        times = [flight.border.time for flight in self.state.flights.values() if not flight.border.reason]
-        for segment in self.state.segments:
-            if segment.free and segment.entries is not None:
-                times.append(segment.entries[segment.free.first].time)
-                break
-        return min(times, default=None)
 
     @property
     def used(self) -> int:
         """Bytes that the segments take."""
         with self.lock:
             return sum(one.allocated for one in self.state.segments)
-
-
-def _key(border: Border) -> str:
-    return "x" if border.reason else ""
-
-
-def _same(entry: Entry, border: Border) -> bool:
-    return entry.first == border.first and bool(entry.notice) == bool(border.reason)

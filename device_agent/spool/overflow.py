@@ -9,8 +9,9 @@ from __future__ import annotations
 from device_agent.spool import segment as segments
 from device_agent.spool.files import Files
 from device_agent.spool.index import Free
-from device_agent.spool.log import Log, Owed
+from device_agent.spool.log import Log
 from device_agent.spool.segment import Segment
+from device_agent.spool.state import Owed
 
 _Reasons = dict[tuple[int, int], tuple[str, str]]
 
@@ -33,7 +34,7 @@ def sacrifice(log: Log, files: Files) -> bool:
 
 def _give_up(log: Log, segment: Segment, reasons: _Reasons) -> bool:
     """Settle what is left in a segment and owe the notices. Under the log's lock."""
-    state, following = log.state, log.following(segment)
+    state, following = log.state, log.state.following(segment)
     if segment.dead or segment.flying or following is None or following.base == segment.base:
         return False
     missing = list(state.settled.missing(segment.base, following.base - 1))
