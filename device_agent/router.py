@@ -3,7 +3,8 @@
 Promises: what one socket received in one turn becomes at most one batch a stream, order within a stream kept. A reading that no log
 takes (`max_reading`, `MAX_FRAMES`) is in no batch but reported back as `Oversize`. Runs that leave here are valid for `wire.block`.
 
-How: an input without topics from frames has one stream, so the received list becomes the run as it is: no Python work a reading.
+How: an input without topics from frames has one stream, so the received list becomes the run as a whole, packed if its readings are many
+and small: no Python work a reading.
 Otherwise the topic is cut off each reading and looked up in a bounded cache of topic bytes -> (topic, stream); what is not in it is
 matched against the routes, longest prefix first.
 """
@@ -17,11 +18,13 @@ from typing import Final
 from device_agent.config import InputConfig
 from device_agent.ports import Batch, Replies
 from device_agent.wire.block import Labels, Payload, Run, is_label
-from device_agent.wire.limits import MAX_FRAMES, MAX_LABEL
+from device_agent.wire.limits import KIB, MAX_FRAMES, MAX_LABEL
+from device_agent.wire.packed import Packed
 
 #: Values of `InputConfig.topic` that are not a fixed text.
 NO_TOPIC: Final = "none"
 FIRST_FRAME: Final = "first-frame"
+_MANY: Final = 16
 _CACHE: Final = 1024  # topics remembered; then all are forgotten, so peers that invent topics cost time, not memory
 
 
@@ -116,7 +119,8 @@ class Router:
                 return None
         if not received.plain and any(isinstance(payload, list) and len(payload) > MAX_FRAMES for payload in received.payloads):
             return None
-        run = Run(received.time, received.synced, received.payloads, self._topic, received.clients)
+        payloads = Packed(received.payloads) if _many_and_small(received) else received.payloads  # type: ignore[arg-type]  # they are plain
+        run = Run(received.time, received.synced, payloads, self._topic, received.clients)
         return Batch(self._home, run, received.size, self._replies, received.tokens)
 
     def _limit(self, stream: str) -> int:
@@ -168,6 +172,11 @@ class Router:
         clients = part.clients if isinstance(received.clients, list) else received.clients
         run = Run(received.time, received.synced, part.payloads, topics, clients)
         return Batch(stream, run, part.size, self._replies, None if received.tokens is None else part.tokens)
+
+
+def _many_and_small(received: Received) -> bool:
+    """Tell whether objects cost more than their bytes: then they are packed at once. Else one copy of the bytes is saved."""
+    return received.plain and len(received) >= _MANY and received.size < KIB * len(received)
 
 
 def _text(frame: bytes) -> str | None:

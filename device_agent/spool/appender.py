@@ -26,7 +26,7 @@ from device_agent.config import WhenFull
 from device_agent.metrics import StreamMetrics
 from device_agent.spool import record
 from device_agent.spool.budget import CONTROL, Share, pages
-from device_agent.spool.chunk import Feed, Filler, Packed
+from device_agent.spool.chunk import DataBlock, Feed, Filler
 from device_agent.spool.files import Files
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.log import Log
@@ -188,7 +188,7 @@ class Appender:
         """Room that a new envelope asks of a segment, so that it can be filled."""
         return min(self._budget + 8 * HEADER_SIZE, self._room.share.segment - CONTROL - self._start)
 
-    def _block(self, draft: _Draft, feed: Feed) -> Packed | None:
+    def _block(self, draft: _Draft, feed: Feed) -> DataBlock | None:
         envelope = draft.open
         segment = self._limit - draft.position - HEADER_SIZE
         if envelope is None:
@@ -201,7 +201,7 @@ class Appender:
             decoded=MAX_DECODED - envelope.decoded,
         )
 
-    def _data(self, draft: _Draft, block: Packed) -> None:
+    def _data(self, draft: _Draft, block: DataBlock) -> None:
         envelope = draft.open
         if envelope is None:
             envelope = draft.open = Envelope(draft.next, block.time, block.since, draft.position)

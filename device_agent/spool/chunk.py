@@ -17,6 +17,7 @@ from typing import Final
 from device_agent.ports import Batch
 from device_agent.wire import zstd
 from device_agent.wire.block import Payload, Run, encode_columns
+from device_agent.wire.packed import Packed
 
 #: MessagePack's cost of a payload's type and length, at most (bin 32).
 _PAYLOAD_HEAD: Final = 5
@@ -84,7 +85,7 @@ class Feed:
                 if not count:
                     break
                 size = _bytes(run.payloads[offset : offset + count])
-            runs.append(run if count == len(run) else _cut(run, offset, offset + count))
+            runs.append(run if count == len(run) else run.part(slice(offset, offset + count)))
             taken, total = taken + count, total + size
             if total >= raw or offset + count < len(run):
                 break  # never past a run of which a part is left
@@ -136,22 +137,17 @@ def _fitting(run: Run, offset: int, count: int, size: int, raw: float, *, at_lea
     return guess
 
 
-def _bytes(payloads: list[Payload]) -> int:
+def _bytes(payloads: list[Payload] | Packed) -> int:
+    if isinstance(payloads, Packed):
+        return payloads.size
     size = sum(map(len, payloads)) + _PAYLOAD_HEAD * len(payloads)
     if list in set(map(type, payloads)):
         size += sum(sum(map(len, payload)) + _PAYLOAD_HEAD * len(payload) for payload in payloads if isinstance(payload, list))
     return size
 
 
-def _cut(run: Run, start: int, stop: int) -> Run:
-    """A part of a run; `Run.split` would copy the whole tail for each envelope cut off its front."""
-    part = slice(start, stop)
-    topics, clients = (labels[part] if isinstance(labels, list) else labels for labels in (run.topics, run.clients))
-    return Run(run.received, run.synced, run.payloads[part], topics, clients)
-
-
 @dataclass(frozen=True, slots=True)
-class Packed:
+class DataBlock:
     """A data block, ready for a record."""
 
     data: bytes
@@ -168,7 +164,7 @@ class Filler:
         self._level = level
         self._raw, self._data = 2.0, 1.0  # decayed sums: their quotient is the expected compression
 
-    def block(self, feed: Feed, *, room: int, readings: int, decoded: int, largest: int = 0) -> Packed | None:
+    def block(self, feed: Feed, *, room: int, readings: int, decoded: int, largest: int = 0) -> DataBlock | None:
         """Return a block of the feed's next readings and step over them; None if not even one fits.
 
         Args:
@@ -191,7 +187,7 @@ class Filler:
                 part = allowed / len(data)
                 if part >= 1:
                     feed.advance(piece.count)
-                    return Packed(data, piece.count, len(columns), piece.runs[0].received, piece.since)
+                    return DataBlock(data, piece.count, len(columns), piece.runs[0].received, piece.since)
             count = min(piece.count - 1, int(piece.count * part * _AIM))
             if count < 1 and piece.count > 1 and largest:
                 count = 1
@@ -205,5 +201,6 @@ class Filler:
 
 
 def cost(batch: Batch) -> int:
-    """Bytes of memory that a waiting batch holds, about: payloads, and CPython's 33 bytes and a pointer for each."""
-    return batch.size + 64 * len(batch.run)
+    """Bytes of memory that a waiting batch holds, about: payloads, and CPython's 33 bytes and a pointer for each that is an object."""
+    run = batch.run
+    return run.payloads.size if isinstance(run.payloads, Packed) else batch.size + 64 * len(run)

@@ -18,7 +18,6 @@ Version 1 is a map of five columns (golden files pin the bytes):
 from __future__ import annotations
 
 import sys
-import threading
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,14 +29,16 @@ import msgpack
 from device_agent.wire import zstd
 from device_agent.wire.errors import EnvelopeError
 from device_agent.wire.limits import MAX_DECODED, MAX_FRAMES, MAX_LABEL, MAX_READING, MAX_READINGS, MAX_TIME
+from device_agent.wire.packed import Packed, items, packer
 
 #: One frame, or all frames of a reading with none or several.
 Payload = bytes | list[bytes]
 #: One value for all readings of a run, or one each.
 Labels = str | None | list[str | None]
 
-_own = threading.local()
 _COLUMNS: Final = {"t", "s", "T", "C", "p"}
+_MAP: Final = b"\x85"  # MessagePack: a map of five
+_PAYLOADS: Final = b"\xa1p"  # and the key of the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Run:
 
     received: int  # microseconds since 1970 UTC
     synced: bool  # whether the clock was set when they were received
-    payloads: list[Payload]
+    payloads: list[Payload] | Packed
     topics: Labels = None
     clients: Labels = None
 
@@ -58,10 +59,10 @@ class Run:
 
     def split(self, count: int) -> tuple[Run, Run]:
         """Return the first `count` readings and the rest, as two runs."""
-        head, tail = slice(None, count), slice(count, None)
-        return self._part(head), self._part(tail)
+        return self.part(slice(None, count)), self.part(slice(count, None))
 
-    def _part(self, part: slice) -> Run:
+    def part(self, part: slice) -> Run:
+        """Return some of the readings as a run."""
         topics, clients = (labels[part] if isinstance(labels, list) else labels for labels in (self.topics, self.clients))
         return Run(self.received, self.synced, self.payloads[part], topics, clients)
 
@@ -90,14 +91,14 @@ def encode_columns(runs: Sequence[Run]) -> bytes:
     Times may step backwards (a clock that is set). The caller keeps `MAX_READINGS` and `MAX_DECODED`. A run without readings adds nothing;
     raises ValueError if there is no reading at all.
     """
-    runs = [run for run in runs if run.payloads]
+    runs = [run for run in runs if len(run)]
     if not runs:
         raise ValueError("a data block needs at least one reading")
     times: list[int] = []
     states: list[int] = []
     before = 0
     for run in runs:
-        count = len(run.payloads)
+        count = len(run)
         if times and run.received == before:
             times[-1] += count
         else:
@@ -107,22 +108,23 @@ def encode_columns(runs: Sequence[Run]) -> bytes:
             states[-1] += count
         else:
             states += (int(run.synced), count)
-    payloads = runs[0].payloads if len(runs) == 1 else list(chain.from_iterable(run.payloads for run in runs))
-    columns = {
+    pack = packer().pack
+    labels = {
         "t": times,
         "s": states,
         "T": _pack_labels([(run.topics, len(run)) for run in runs]),
         "C": _pack_labels([(run.clients, len(run)) for run in runs]),
-        "p": payloads,
     }
-    return _packer().pack(columns)  # type: ignore[no-any-return]  # msgpack has no types
+    head = packer().pack_array_header(sum(map(len, runs)))
+    return b"".join((_MAP, items(pack(labels), len(labels)), _PAYLOADS, head, *_payloads(runs)))
 
 
-def _packer() -> msgpack.Packer:
-    """Return this thread's packer: one that is kept is quicker than `packb`, and it is not safe to share."""
-    if "packer" not in _own.__dict__:
-        _own.packer = msgpack.Packer(use_bin_type=True)
-    return _own.packer
+def _payloads(runs: Sequence[Run]) -> Iterator[memoryview]:
+    for run in runs:
+        if isinstance(run.payloads, Packed):
+            yield from run.payloads.items()
+        else:
+            yield items(packer().pack(run.payloads), len(run))
 
 
 def encode(runs: Sequence[Run], *, level: int = 1) -> bytes:

@@ -13,12 +13,15 @@ from device_agent.spool.chunk import Feed, Filler, Item
 from device_agent.wire import block
 from device_agent.wire.block import Payload, Run
 from device_agent.wire.limits import MAX_DECODED, MAX_READINGS
+from device_agent.wire.packed import Packed
 
 
-def item(payloads: list[Payload], *, done: int = 0, time: int = 1) -> Item:
+def item(payloads: list[Payload], *, done: int = 0, time: int = 1, early: bool = False) -> Item:
     size = sum(len(one) if isinstance(one, bytes) else sum(map(len, one)) for one in payloads)
     labels: list[str | None] = [f"t{number % 3}" for number in range(len(payloads))]
-    return Item(Batch("a", Run(time, True, payloads, labels, None), size), 0.0, done, 1 if done else 0)
+    plain = [one for one in payloads if isinstance(one, bytes)]
+    column = Packed(plain) if early and len(plain) == len(payloads) else payloads
+    return Item(Batch("a", Run(time, True, column, labels, None), size), 0.0, done, 1 if done else 0)
 
 
 def drain(feed: Feed, filler: Filler, *, room: int, readings: int = MAX_READINGS, decoded: int = MAX_DECODED) -> list[block.Readings]:
@@ -43,12 +46,18 @@ payload = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(
-    batches=st.lists(st.lists(payload, max_size=30), max_size=6), room=st.integers(40, 5000), readings=st.integers(1, 50), data=st.data()
+    batches=st.lists(st.lists(payload, max_size=30) | st.lists(frames, max_size=200), max_size=6),
+    room=st.integers(40, 5000),
+    readings=st.integers(1, 50),
+    data=st.data(),
 )
 def test_all_readings_come_out_once_in_order_and_within_the_room(
     batches: list[list[Payload]], room: int, readings: int, data: st.DataObject
 ) -> None:
-    items = [item(payloads, done=data.draw(st.integers(0, len(payloads))), time=number) for number, payloads in enumerate(batches)]
+    items = [
+        item(payloads, done=data.draw(st.integers(0, len(payloads))), time=number, early=data.draw(st.booleans()))
+        for number, payloads in enumerate(batches)
+    ]
     expected = [one for made in items for one in made.batch.run.payloads[made.done :]]
     found = drain(Feed(items, 1), Filler(), room=room, readings=readings)
     assert [one for part in found for one in part.payloads] == expected

@@ -1,0 +1,80 @@
+"""Payloads in MessagePack before their block is made: many objects become a few byte strings where they were received.
+
+Promises: what comes out is what went in, in order; any part can be cut off, at the cost of packing at most two pieces again.
+
+How: pieces are MessagePack arrays of binaries, up to `_PIECE` each. A block's column of payloads is one array, so it takes the pieces
+without their heads. The objects are freed in the thread that made them while they are in its cache, and the thread that writes, which
+would hold the interpreter lock against the receiving one, is left with joining some pieces (figures: docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import chain, pairwise
+from threading import local
+from typing import Final
+
+import msgpack
+
+#: Readings a piece: fewer cost time to join, more cost time to cut.
+_PIECE: Final = 128
+_own = local()
+
+
+def packer() -> msgpack.Packer:
+    """Return this thread's packer: one that is kept is quicker than `packb`, and it is not safe to share."""
+    if "packer" not in _own.__dict__:
+        _own.packer = msgpack.Packer(use_bin_type=True)
+    return _own.packer
+
+
+def items(array: bytes, count: int) -> memoryview:
+    """Return an array (or a map of fewer than 16) without its head."""
+    return memoryview(array)[1 if count < 16 else 3 if count < 65536 else 5 :]
+
+
+class Packed:
+    """A column of payloads of one frame each."""
+
+    __slots__ = ("_ends", "_pieces")
+
+    def __init__(self, payloads: list[bytes]) -> None:
+        """Pack `payloads`; they are not kept."""
+        pack = packer().pack
+        count = len(payloads)
+        self._pieces: list[bytes] = [pack(payloads[start : start + _PIECE]) for start in range(0, count, _PIECE)]
+        self._ends: list[int] = [0, *range(_PIECE, count, _PIECE), count]  # of the piece before each, and of the last
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return chain.from_iterable(map(_unpack, self._pieces))
+
+    def __getitem__(self, part: slice) -> Packed:
+        """Return a part, without steps."""
+        start, stop, _ = part.indices(len(self))
+        found = Packed([])
+        found._pieces, found._ends = [], [0]
+        at = bisect_right(self._ends, start) - 1
+        for piece, (first, end) in zip(self._pieces[at:], pairwise(self._ends[at:]), strict=True):
+            if first >= stop:
+                break
+            whole = start <= first and end <= stop
+            found._pieces.append(piece if whole else packer().pack(_unpack(piece)[max(0, start - first) : stop - first]))
+            found._ends.append(min(end, stop) - start)
+        return found
+
+    @property
+    def size(self) -> int:
+        """Bytes in MessagePack, with the heads of the pieces."""
+        return sum(map(len, self._pieces))
+
+    def items(self) -> Iterator[memoryview]:
+        """Yield the payloads in MessagePack, one behind the other, many at a time."""
+        return (items(piece, end - first) for piece, (first, end) in zip(self._pieces, pairwise(self._ends), strict=True))
+
+
+def _unpack(piece: bytes) -> list[bytes]:
+    return msgpack.unpackb(piece)  # type: ignore[no-any-return]  # msgpack has no types
