@@ -28,7 +28,7 @@ The way through the files
     journal, quarantine                   what was delivered, what was set aside
     segment, overflow                     reading a segment's file; which one gives way at the cap
     opening, stream                       a directory becomes logs; the logs of a stream's epochs
-    writer                                the thread: group commit
+    writer, lane                          the thread: group commit; what waits for it, a stream
     spool                                 the composition: `Sink` and `Source`
     places, tools, following, mending     for people: where things are; ls, verify, cat, export; tail; repair
 """

@@ -14,49 +14,24 @@ Invariants
 
 from __future__ import annotations
 
-import math
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from device_agent import events
-from device_agent.backoff import Backoff
 from device_agent.clock import Clock
 from device_agent.config import WhenFull
 from device_agent.ports import Batch, Verdict
 from device_agent.spool.appender import Full
 from device_agent.spool.chunk import Item, cost
+from device_agent.spool.lane import CHUNK, NEVER, Lane
 from device_agent.spool.stream import Stream
 from device_agent.wire.limits import MIB
 
-#: Bytes of waiting batches that make a commit at once, and that one commit takes at most.
-CHUNK: Final = 2 * MIB
 #: Bytes of waiting batches at which streams become BUSY.
 HAND_OVER: Final = 8 * MIB
 #: A stream that shares the writer with others becomes BUSY at this part of it, so that a flood leaves room for the others.
 _OWN: Final = 3 / 4
-_FIRST_RETRY: Final = 0.2
-_LAST_RETRY: Final = 10.0
-_NEVER: Final = math.inf
-_STOPPING: Final = "the agent stops and its disk takes no readings"
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """What the writer knows of one stream. Under the writer's lock, except `backoff`."""
-
-    stream: Stream
-    queue: deque[Item] = field(default_factory=deque)
-    cost: int = 0  # of the queue, and of what is being written
-    hurry: int = 0  # batches in the queue that wait for an answer, and of which nothing is on the disk yet
-    sendable: bool = False
-    chores: bool = True  # something is to be written, deleted or rewritten
-    chores_at: float = 0.0  # not before
-    blocked: str = ""  # why nothing can be written
-    retry_at: float = 0.0
-    backoff: Backoff = field(default_factory=lambda: Backoff(first=_FIRST_RETRY, cap=_LAST_RETRY))
 
 
 class Writer:
@@ -73,8 +48,8 @@ class Writer:
             aside: called in the writer's thread, after each turn, to keep what was set aside.
         """
         self._clock, self._interval, self._when_full, self._aside = clock, interval, when_full, aside
-        self._lanes = {stream.config.name: Lane(stream) for stream in streams}
         self._wake = threading.Condition()
+        self._lanes = {stream.config.name: Lane(stream, self._wake) for stream in streams}
         self._stopping = False
         self._aside_waits = False
         self._thread: threading.Thread | None = None
@@ -175,7 +150,7 @@ class Writer:
                 due = self._due(self._clock.monotonic())
                 if due <= 0:
                     return True
-                self._wake.wait(None if due == _NEVER else due)
+                self._wake.wait(None if due == NEVER else due)
             return False
 
     # The writer's side; also called directly by tests, without a thread
@@ -191,7 +166,7 @@ class Writer:
                 self._tidy(lane, now)
             if lane.blocked:
                 self._blocked(lane, now)
-            elif self._lane_due(lane, now) <= 0:
+            elif lane.due(now, self._interval) <= 0:
                 self._write(lane, now)
         with self._wake:
             return self._due(self._clock.monotonic())
@@ -210,52 +185,17 @@ class Writer:
             if not lane.blocked and lane.stream.open_since() is not None:
                 self._commit(lane, [], now, close=True)
             self._tidy(lane, now)
-            self._abandon(lane)
-
-    def _abandon(self, lane: Lane) -> None:
-        with self._wake:
-            items, lane.queue = list(lane.queue), deque()
-            lane.cost = lane.hurry = 0
-        for item in items:
-            if item.batch.replies is not None and not item.done:
-                item.batch.replies.refused(item.batch, lane.blocked or _STOPPING)
-        if items:
-            events.spool_unsaved(lane.stream.config.name, sum(item.left for item in items), lane.blocked)
+            lane.abandon()
 
     def _due(self, now: float) -> float:
         """Seconds until something is due. Under the lock."""
         if self._aside_waits:
             return 0.0
-        return min((self._lane_due(lane, now) for lane in self._lanes.values()), default=_NEVER)
-
-    def _lane_due(self, lane: Lane, now: float) -> float:
-        chores = max(0.0, lane.chores_at - now) if lane.chores else _NEVER
-        if lane.blocked:
-            return 0.0 if lane.hurry else min(chores, max(0.0, lane.retry_at - now))
-        if lane.hurry or lane.cost >= CHUNK:
-            return 0.0
-        try:
-            readings = lane.queue[0].since + self._interval - now
-        except IndexError:
-            readings = _NEVER
-        return max(0.0, min(chores, readings, self._linger(lane, now)))
-
-    def _linger(self, lane: Lane, now: float) -> float:
-        """Seconds until the open envelope should be closed."""
-        since = lane.stream.open_since()
-        if since is None or not lane.sendable or lane.stream.waiting():
-            return _NEVER
-        return since + lane.stream.config.linger - now
+        return min((lane.due(now, self._interval) for lane in self._lanes.values()), default=NEVER)
 
     def _write(self, lane: Lane, now: float) -> bool:
         """Commit what waits, up to a chunk; return whether the disk took it."""
-        items, size = [], 0
-        with self._wake:
-            while lane.queue and size < CHUNK:
-                item = lane.queue.popleft()
-                lane.hurry -= _hurries(item)
-                size += cost(item.batch)
-                items.append(item)
+        items = lane.chunk()
         since = lane.stream.open_since()
         if since is None:
             since = items[0].since if items else now
@@ -273,69 +213,32 @@ class Writer:
                 if self._when_full is WhenFull.DROP_OLDEST and self._sacrifice(lane):
                     continue
                 if self._when_full is WhenFull.DROP_NEWEST:
-                    items = self._answer(lane, items)
+                    items = lane.answer(items)
                     waits = self._drop(lane, items, str(full))
                     if waits:
-                        self._block(lane, str(full), now)
+                        lane.block(str(full), now)
                     return not waits
                 taken = False
-                self._block(lane, str(full), now)
+                lane.block(str(full), now)
             except OSError as error:
                 taken = False
-                self._block(lane, f"writing to the disk fails: {error.strerror or error}", now)
+                lane.block(f"writing to the disk fails: {error.strerror or error}", now)
             break
-        self._put_back(lane, self._answer(lane, items))
+        lane.put_back(lane.answer(items))
         if not taken:
-            self._refuse(lane)
+            lane.refuse()
         return taken
-
-    def _answer(self, lane: Lane, items: list[Item]) -> list[Item]:
-        """Acknowledge what is wholly on the disk; return the rest."""
-        left, done = [], 0
-        for item in items:
-            if item.left:
-                left.append(item)
-                continue
-            done += cost(item.batch)
-            if item.batch.replies is not None:
-                item.batch.replies.committed(item.batch, item.first)
-        with self._wake:
-            lane.cost -= done
-        return left
-
-    def _put_back(self, lane: Lane, items: list[Item]) -> None:
-        if items:
-            with self._wake:
-                lane.queue.extendleft(reversed(items))
-                lane.hurry += sum(map(_hurries, items))
-
-    def _refuse(self, lane: Lane) -> None:
-        """Tell everybody who waits for an answer that there is none to wait for; a batch that is partly on the disk waits on."""
-        with self._wake:
-            items = [item for item in lane.queue if _hurries(item)]
-            lane.queue = deque(item for item in lane.queue if not _hurries(item))
-            lane.cost -= sum(cost(item.batch) for item in items)
-            lane.hurry = 0
-        for item in items:
-            assert item.batch.replies is not None
-            item.batch.replies.refused(item.batch, lane.blocked)
-
-    def _block(self, lane: Lane, reason: str, now: float) -> None:
-        if not lane.blocked:
-            events.spool_blocked(lane.stream.config.name, reason)
-        lane.blocked = reason
-        lane.retry_at = now + lane.backoff.failed()
 
     def _blocked(self, lane: Lane, now: float) -> None:
         """Find out whether a blocked stream can be written again."""
         if lane.hurry:
-            self._refuse(lane)
+            lane.refuse()
         if now < lane.retry_at:
             return
         try:
             lane.stream.present.appender.make_room()
         except (Full, OSError) as error:
-            self._block(lane, str(error) if isinstance(error, Full) else f"writing to the disk fails: {error.strerror or error}", now)
+            lane.block(str(error) if isinstance(error, Full) else f"writing to the disk fails: {error.strerror or error}", now)
             return
         if self._write(lane, now):
             lane.blocked = ""
@@ -368,7 +271,7 @@ class Writer:
                 item.batch.replies.refused(item.batch, reason)
         with self._wake:
             lane.cost -= sum(cost(item.batch) for item in items if item not in kept)
-        self._put_back(lane, kept)
+        lane.put_back(kept)
         return bool(kept)
 
     def _tidy(self, lane: Lane, now: float) -> None:
@@ -384,7 +287,3 @@ class Writer:
     def _chore_failed(self, lane: Lane, error: Exception, now: float) -> None:
         events.spool_chore_failed(lane.stream.config.name, error)
         lane.chores, lane.chores_at = True, now + lane.backoff.failed()
-
-
-def _hurries(item: Item) -> bool:
-    return item.batch.replies is not None and not item.done
