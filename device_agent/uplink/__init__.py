@@ -1,6 +1,7 @@
 """Uplink: from the spool to SQS. boto3 is imported here and nowhere else on the device.
 
 sender        the threads, their start and their end (`Uplink`)
+jobs          what a sender is told to do
 scheduler     what goes into the next request, and what an answer means
 lane, queue   the state of a stream, and of an SQS queue
 verdicts      the one table from SQS's errors to "not now" and "never"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from device_agent import events
@@ -26,6 +25,7 @@ from device_agent.metrics import Metrics, StreamMetrics
 from device_agent.ports import Source
 from device_agent.uplink.bandwidth import Bandwidth
 from device_agent.uplink.client import Verdict
+from device_agent.uplink.jobs import Ask, Send, Wait
 from device_agent.uplink.lane import Item, Lane
 from device_agent.uplink.queue import Queue
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
@@ -35,33 +35,6 @@ from device_agent.wire.limits import BILLING_UNIT, MAX_MESSAGE
 IDLE: Final = 10.0
 #: Reasons for which a queue's attributes cannot be read although messages may be sent.
 _MAY_STILL_SEND: Final = frozenset({Cause.PERMISSION, Cause.REQUEST, Cause.UNKNOWN})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ask:
-    """Job: read the queue's MaximumMessageSize. The result is a number of bytes, or `NotSent`."""
-
-    queue: Queue
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Send:
-    """Job: send these messages in one request. The result is a verdict each, or `NotSent` or `Refused` for all."""
-
-    queue: Queue
-    items: tuple[Item, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes as SQS counts them."""
-        return sum(item.message.size for item in self.items)
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """No job for so many seconds, unless the source has something new."""
-
-    seconds: float
 
 
 class Scheduler:

@@ -19,7 +19,8 @@ from device_agent.config import AwsConfig, StreamConfig, UplinkConfig
 from device_agent.metrics import Metrics
 from device_agent.ports import Source
 from device_agent.uplink.client import Transport, Verdict, connect
-from device_agent.uplink.scheduler import Ask, Scheduler, Send, Wait
+from device_agent.uplink.jobs import Ask, Send, Wait
+from device_agent.uplink.scheduler import Scheduler
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 
 #: What makes the transport; replaced in tests.

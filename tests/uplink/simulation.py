@@ -9,7 +9,8 @@ from device_agent.metrics import Metrics
 from device_agent.ports import Source
 from device_agent.uplink import verdicts
 from device_agent.uplink.client import Verdict
-from device_agent.uplink.scheduler import Ask, Scheduler, Send, Wait
+from device_agent.uplink.jobs import Ask, Send, Wait
+from device_agent.uplink.scheduler import Scheduler
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from tests.fakes.sqs.model import Sqs, SqsError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from device_agent.config import StreamConfig, UplinkConfig
-from device_agent.uplink.scheduler import Send
+from device_agent.uplink.jobs import Send
 from device_agent.uplink.verdicts import Cause, NotSent
 from tests.fakes.spool import FakeSpool
 from tests.uplink.simulation import LOST, Simulation

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from device_agent.config import StreamConfig, UplinkConfig
-from device_agent.uplink.scheduler import Send
+from device_agent.uplink.jobs import Send
 from device_agent.uplink.verdicts import Cause, NotSent
 from device_agent.wire import envelope
 from device_agent.wire.envelope import Envelope
