@@ -26,7 +26,8 @@ from typing import Any
 from device_agent import __version__, board, configfile, events
 from device_agent.clock import Clock, SystemClock
 from device_agent.config import Config
-from device_agent.errors import ConfigError, DeviceAgentError
+from device_agent.configfile import Loaded
+from device_agent.errors import ConfigError, DeviceAgentError, SpoolError
 from device_agent.intake import Intake, check_free, check_inputs
 from device_agent.metrics import InputMetrics, Metrics, StreamMetrics
 from device_agent.spool.spool import Spool
@@ -45,7 +46,13 @@ _SWITCH = 0.0005
 class Agent:
     """All parts for one configuration, between `start` and `stop`."""
 
-    def __init__(self, config: Config, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, loaded: Loaded, *, clock: Clock, metrics: Metrics) -> None:
+        """Make the parts; nothing is touched yet.
+
+        Raises:
+            ConfigError: they do not fit together.
+        """
+        config, self._places = loaded.config, loaded.places
         self.config = config
         self._clock = clock
         self._metrics = metrics
@@ -55,24 +62,39 @@ class Agent:
         for stream in config.stream:
             metrics.streams.setdefault(stream.name, StreamMetrics())
         device = config.device.id
-        self._spool = Spool(
-            config.spool, config.stream, device=device, agent=AGENT, clock=clock, metrics=metrics, machine=board.fingerprint()
-        )
-        self._uplink = Uplink(
-            device=device, agent=AGENT, aws=config.aws, config=config.uplink, streams=config.stream, source=self._spool, clock=clock,
-            metrics=metrics,
-        )  # fmt: skip
+        with self._places.placed():
+            self._spool = Spool(
+                config.spool, config.stream, device=device, agent=AGENT, clock=clock, metrics=metrics, machine=board.fingerprint()
+            )
+            self._uplink = Uplink(
+                device=device, agent=AGENT, aws=config.aws, config=config.uplink, streams=config.stream, source=self._spool, clock=clock,
+                metrics=metrics,
+            )  # fmt: skip
         self._intake = Intake(config.input, sink=self._spool, clock=clock, metrics=metrics)
 
     def start(self) -> None:
         """Open the spool, send, commit, and only then listen. What was started is stopped again if a later part fails.
 
         A configuration that cannot be right here leaves the disk as it was.
+
+        Raises:
+            ConfigError: an endpoint, a key file or a size cannot be as the configuration has it.
+            SpoolError: another agent has the spool, or the directory cannot be used.
         """
         if mistakes := check_inputs(self.config.input):
-            raise ConfigError("\n".join(mistakes))
-        check_free(self.config.input)
-        self._spool.open()
+            raise ConfigError("\n".join(map(self._places.say, mistakes)))
+        with self._places.placed():
+            check_free(self.config.input)
+            self._open_spool()
+            self._start_threads()
+
+    def _open_spool(self) -> None:
+        try:
+            self._spool.open()
+        except SpoolError as error:
+            raise SpoolError(f"{self._places['spool', 'directory']}: {error}") from error
+
+    def _start_threads(self) -> None:
         try:
             self._spool.start()
             self._uplink.start()
@@ -117,14 +139,15 @@ class Agent:
 class Daemon:
     """The process around an `Agent`: signals, status socket, watchdog, reload."""
 
-    def __init__(self, path: Path, *, load: Callable[[Path], Config], clock: Clock, notify: Notifier) -> None:
+    def __init__(self, path: Path, *, load: Callable[[Path], Loaded], clock: Clock, notify: Notifier) -> None:
         self._path, self._load, self._clock, self._notify = path, load, clock, notify
         self._metrics = Metrics()
-        self._agent = self._build(load(path))
+        self._loaded = load(path)
+        self._agent = self._build(self._loaded)
         self._signals: list[int] = []
 
-    def _build(self, config: Config) -> Agent:
-        return Agent(config, clock=self._clock, metrics=self._metrics)
+    def _build(self, loaded: Loaded) -> Agent:
+        return Agent(loaded, clock=self._clock, metrics=self._metrics)
 
     def run(self) -> int:
         """Run until a signal says stop; return the exit code."""
@@ -200,7 +223,7 @@ class Daemon:
         old = self._agent.config
         try:
             new = self._load(self._path)
-            if new == old:
+            if new.config == old:
                 events.unchanged(self._path)
                 return
             replacement = self._build(new)
@@ -211,11 +234,12 @@ class Daemon:
         self._agent.stop(drain=old.agent.drain, flush=0.0)
         try:
             replacement.start()
-            self._agent = replacement
         except DeviceAgentError as error:
             events.refused(self._path, error)
-            self._agent = self._build(old)
+            self._agent = self._build(self._loaded)
             self._agent.start()
+        else:
+            self._agent, self._loaded = replacement, new
 
 
 def run(path: Path) -> int:
@@ -225,8 +249,8 @@ def run(path: Path) -> int:
         ConfigError: the configuration is wrong, or an endpoint cannot be bound: exit code 2, nothing changed.
         SpoolError: another agent has this spool, or the directory cannot be used.
     """
-    config = configfile.load(path, environ=os.environ)
-    events.configure(config.agent.log_level, journal="JOURNAL_STREAM" in os.environ, stream=sys.stderr)
+    log_level = configfile.load(path, environ=os.environ).agent.log_level
+    events.configure(log_level, journal="JOURNAL_STREAM" in os.environ, stream=sys.stderr)
     sys.setswitchinterval(_SWITCH)
-    daemon = Daemon(path, load=lambda where: configfile.load(where, environ=os.environ), clock=SystemClock(), notify=Notifier())
+    daemon = Daemon(path, load=lambda where: configfile.read(where, environ=os.environ), clock=SystemClock(), notify=Notifier())
     return daemon.run()

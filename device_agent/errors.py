@@ -17,7 +17,15 @@ class DeviceAgentError(Exception):
 
 
 class ConfigError(DeviceAgentError):
-    """Wrong usage or configuration. `str()` has one line a mistake, each with file, key or line, and what to do."""
+    """Wrong usage or configuration. `str()` has one line a mistake, each with file, key or line, and what to do.
+
+    What the disk or the network found wrong has a `key` instead, from the root: ("input", "sensors", "bind"). Whoever has read the file
+    puts its place before the text (`configfile.places`).
+    """
+
+    def __init__(self, text: str = "", *, key: tuple[str | int, ...] = ()) -> None:
+        super().__init__(text)
+        self.key = key
 
 
 class SpoolError(DeviceAgentError):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from device_agent.cli import summary
 from device_agent.config import Config, InputConfig
-from device_agent.configfile import units
+from device_agent.configfile import Loaded, units
+from device_agent.errors import ConfigError
 
 #: File systems that a power cut empties (proc(5), /proc/self/mountinfo).
 _VOLATILE = {"tmpfs", "ramfs", "overlay"}
@@ -22,57 +25,85 @@ _LOOPBACK = ("tcp://127.", "tcp://[::1]", "tcp://lo:", "tcp://localhost:")
 class Finding:
     """One line of `check`."""
 
-    verdict: Literal["ok", "warning", "failed"]
+    verdict: Literal["ok", "warning", "failed", "away"]  # failed: somebody must change something; away: a queue could not be asked
     text: str
 
 
-def local(config: Config) -> Iterator[Finding]:
+def local(loaded: Loaded) -> Iterator[Finding]:
     """Yield what can be seen without the network."""
-    yield from _directory(config)
+    config, places = loaded.config, loaded.places
+    yield from _directory(config, places["spool", "directory"])
     yield from _sizes(config)
     from device_agent.intake import check_inputs  # noqa: PLC0415  # brings zmq: not for the rest of this module
 
     mistakes = check_inputs(config.input)
-    yield from (Finding("failed", mistake) for mistake in mistakes)
+    yield from (Finding("failed", places.say(mistake)) for mistake in mistakes)
     if not mistakes:
         yield Finding("ok", "inputs: endpoints, socket directories and key files")
     for source in config.input:
         yield from _openness(source)
     if config.aws.iot is not None:
-        yield from _secret("aws.iot.private_key", Path(config.aws.iot.private_key))
+        yield from _secret("aws.iot.private_key", places["aws", "iot", "private_key"], Path(config.aws.iot.private_key))
         for name in ("certificate", "ca"):
             path = getattr(config.aws.iot, name)
             if path and not Path(path).is_file():
-                yield Finding("failed", f"aws.iot.{name}: {path}: there is no such file")
+                yield Finding("failed", f"{places['aws', 'iot', name]}: {path}: there is no such file; put it there, or correct the path")
 
 
-def online(config: Config) -> Iterator[Finding]:
+def online(loaded: Loaded) -> Iterator[Finding]:
     """Yield what each queue says to this machine, with the credentials that the agent would use."""
     from device_agent import uplink  # noqa: PLC0415  # brings boto3
 
-    for stream, good, sentence in uplink.probe(config.aws, config.stream, config=config.uplink):
-        yield Finding("ok" if good else "failed", f"stream {stream}: {sentence}")
+    config = loaded.config
+    for look in uplink.probe(config.aws, config.stream, config=config.uplink):
+        text = f"stream {look.stream}: {look.sentence}"
+        if look.good:
+            yield Finding("ok", text)
+        else:
+            yield Finding("failed" if look.mend else "away", loaded.places.say(ConfigError(text, key=look.key)))
 
 
-def _directory(config: Config) -> Iterator[Finding]:
+def _directory(config: Config, place: str) -> Iterator[Finding]:
     path = Path(config.spool.directory)
     if path.exists() and not path.is_dir():
-        yield Finding("failed", f"spool.directory: {path} is not a directory")
+        yield Finding("failed", f"{place}: {path} is not a directory; move the file away, or name a directory")
         return
-    existing = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
-        who = f"user {os.geteuid()}"
+    existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    try:
+        _try(path.absolute())
+    except OSError as error:
+        verb = "write to" if path.exists() else "make"
         yield Finding(
-            "failed", f"spool.directory: {who} may not write to {existing}; run the check as the agent's user, or change the owner"
+            "failed",
+            f"{place}: user {os.geteuid()} cannot {verb} {path} ({error.strerror}); name another directory, "
+            f"change the owner of {existing}, or run the check as the agent's user",
         )
         return
-    yield Finding("ok", f"spool.directory: {path} is writable" if existing == path.absolute() else f"spool.directory: {path} can be made")
+    yield Finding("ok", f"spool.directory: {path} {'is writable' if path.exists() else 'can be made'}")
     kind = _file_system(existing)
     if kind in _VOLATILE - {"overlay"}:
         yield Finding("warning", f"spool.directory: {path} is in memory ({kind}): what is there does not survive a power cut")
     elif kind == "overlay":
         yield Finding("warning", f"spool.directory: {path} is on an overlay; on a read-only root it does not survive a power cut")
     yield _space(config, path, existing)
+
+
+def _try(path: Path) -> None:
+    """Write a file without a name in a directory, or make the directory and remove it again.
+
+    Rights do not tell: for root everything looks writable, /proc and a read-only file system too. Raises OSError.
+    """
+    made: list[Path] = []
+    try:
+        for parent in (*reversed(path.parents), path):
+            with suppress(FileExistsError):
+                parent.mkdir(mode=0o700)
+                made.append(parent)
+        with tempfile.TemporaryFile(dir=path) as trial:
+            trial.write(b"\0")
+    finally:
+        for parent in reversed(made):
+            parent.rmdir()
 
 
 def _space(config: Config, path: Path, existing: Path) -> Finding:
@@ -129,15 +160,15 @@ def _openness(source: InputConfig) -> Iterator[Finding]:
             yield Finding("warning", f"input {source.name}: {endpoint} takes readings from anybody on the network; see [input.curve]")
 
 
-def _secret(what: str, path: Path) -> Iterator[Finding]:
+def _secret(what: str, place: str, path: Path) -> Iterator[Finding]:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        yield Finding("failed", f"{what}: {path}: {error.strerror}")
+        yield Finding("failed", f"{place}: {path}: {error.strerror}; put it there, or correct the path")
         return
     if not stat.S_ISREG(mode):
-        yield Finding("failed", f"{what}: {path} is not a file")
+        yield Finding("failed", f"{place}: {path} is not a file; correct the path")
     elif mode & 0o077:
-        yield Finding("failed", f"{what}: {path} can be read by others; chmod 600 {path}")
+        yield Finding("failed", f"{place}: {path} can be read by others; chmod 600 {path}")
     else:
         yield Finding("ok", f"{what}: {path}")

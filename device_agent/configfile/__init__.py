@@ -4,19 +4,21 @@ Promises: a `Config` that is returned is valid as far as can be told without dis
 whatever the file holds; each mistake is one line, `agent.toml:12: input.hwm: unknown key; did you mean high_water_mark?`.
 
 How: parse (`tomllib`), override (`environment`), build the types from their fields (`build`), check what must fit together (`rules`);
-`report` collects, `lines` finds the places.
+`report` collects, `lines` and `places` say where.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from device_agent.config import Config
 from device_agent.configfile import environment, rules
 from device_agent.configfile.build import build
 from device_agent.configfile.lines import find_lines
+from device_agent.configfile.places import Places
 from device_agent.configfile.report import Report
 from device_agent.errors import ConfigError
 
@@ -24,8 +26,25 @@ from device_agent.errors import ConfigError
 _MAX_BYTES = 2**20
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid configuration, and where its keys stand: for what is found out about them later, by the disk or the network."""
+
+    config: Config
+    places: Places
+
+
 def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     """Read a file.
+
+    Raises:
+        ConfigError: it cannot be read, or holds mistakes.
+    """
+    return read(path, environ=environ).config
+
+
+def read(path: Path, *, environ: Mapping[str, str]) -> Loaded:
+    """Read a file, and remember where its keys stand.
 
     Raises:
         ConfigError: it cannot be read, or holds mistakes.
@@ -44,7 +63,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from None
-    return loads(text, str(path), environ=environ)
+    return _parse(text, str(path), environ=environ)
 
 
 def loads(text: str, name: str, *, environ: Mapping[str, str]) -> Config:
@@ -53,6 +72,10 @@ def loads(text: str, name: str, *, environ: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: with one line a mistake.
     """
+    return _parse(text, name, environ=environ).config
+
+
+def _parse(text: str, name: str, *, environ: Mapping[str, str]) -> Loaded:
     text = text.replace("\r\n", "\n")  # as the parser does, so that lines agree
     try:
         document = tomllib.loads(text)
@@ -61,13 +84,14 @@ def loads(text: str, name: str, *, environ: Mapping[str, str]) -> Config:
     except ValueError as error:  # tomllib.TOMLDecodeError is one; so are numbers with too many digits
         raise ConfigError(f"{name}{_toml_error(str(error))}") from None
     set_by, mistakes = environment.apply(document, environ)
-    report = Report(name, lines=find_lines(text), variables=set_by)
+    places = Places(name, lines=find_lines(text), variables=set_by, document=document)
+    report = Report(places)
     for variable, message in mistakes:
         report.environment(variable, message)
     config = build(document, report)
     rules.check(config, document, report)
     report.finish()
-    return config
+    return Loaded(config, places)
 
 
 def _toml_error(message: str) -> str:

@@ -6,22 +6,14 @@ Promises: one line a mistake; one mistake a key, the first; a key that a variabl
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from device_agent.configfile.lines import Path, line_of
+from device_agent.configfile.lines import Path
+from device_agent.configfile.places import Places, printable
 from device_agent.errors import ConfigError
 
 #: What people write who think of the other end of the socket.
 _OTHER_WORDS = {"push": "pull", "pub": "sub", "xpub": "sub", "req": "rep", "dealer": "router"}
-
-
-def key_text(path: Path) -> str:
-    """Return the key as a person writes it: `input.route.topic`; the line says which element."""
-    return ".".join(_printable(part) for part in path if isinstance(part, str))
-
-
-def _printable(name: str) -> str:
-    return name if name.isprintable() else repr(name)
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
@@ -42,39 +34,22 @@ def _fold(word: str) -> str:
 class Report:
     """The mistakes of one file."""
 
-    def __init__(self, name: str, *, lines: Mapping[Path, int], variables: Mapping[Path, str]) -> None:
-        self._name, self._lines, self._variables = name, dict(lines), dict(variables)
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self._problems: dict[Path, tuple[int, str]] = {}
 
     def add(self, path: Path, message: str) -> None:
         """Note a mistake at `path`, unless there is one already."""
-        if path in self._problems:
-            return
-        line = line_of(self._lines, path)
-        variable = self.variable(path)
-        if variable:
-            place = f"environment: {variable}: {key_text(path)}"
-        elif line is not None:
-            place = f"{self._name}:{line}: {key_text(path)}"
-        else:
-            place = f"{self._name}: {key_text(path)}"
-        self._problems[path] = (line or 0, f"{place}: {message}")
+        if path not in self._problems:
+            self._problems[path] = (self._places.line(path) or 0, f"{self._places[path]}: {message}")
 
     def environment(self, variable: str, message: str) -> None:
         """Note a mistake in the name of a variable."""
-        self._problems.setdefault(("environment", variable), (2**31, f"environment: {_printable(variable)}: {message}"))
-
-    def variable(self, path: Path) -> str | None:
-        """Return the variable that set `path` or the list around it, if one did."""
-        while path:
-            if path in self._variables:
-                return self._variables[path]
-            path = path[:-1]
-        return None
+        self._problems.setdefault(("environment", variable), (2**31, f"environment: {printable(variable)}: {message}"))
 
     def place(self, path: Path) -> str:
         """Say where another key stands: `line 12`, or its variable."""
-        return self.variable(path) or f"line {line_of(self._lines, path)}"
+        return self._places.variable(path) or f"line {self._places.line(path)}"
 
     def ok(self, *paths: Path) -> bool:
         """Tell whether none of the keys has a mistake; a rule looks only at such keys."""

@@ -47,7 +47,7 @@ def check(config: Config, document: dict[str, Any], report: Report) -> None:
 
 
 def _device(config: Config, report: Report) -> None:
-    if not names.is_device(config.device.id):
+    if report.ok(("device",)) and not names.is_device(config.device.id):
         report.add(("device", "id"), f"{config.device.id!r} is not a device id: {names.DEVICE_RULE}")
 
 
@@ -59,7 +59,7 @@ def _spool(config: Config, report: Report) -> None:
 
 def _aws(config: Config, report: Report) -> None:
     region: Path = ("aws", "region")
-    if not re.fullmatch(r"[a-z0-9-]{2,40}", config.aws.region, re.ASCII):
+    if report.ok(("aws",)) and not re.fullmatch(r"[a-z0-9-]{2,40}", config.aws.region, re.ASCII):
         report.add(region, f"{config.aws.region!r} is not a region, such as eu-central-1")
     url = config.aws.endpoint_url
     parts = _split(url)

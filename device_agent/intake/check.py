@@ -15,9 +15,14 @@ from device_agent.errors import ConfigError
 from device_agent.intake import curve, ipc, sockets
 
 
-def check_inputs(inputs: Sequence[InputConfig]) -> list[str]:
-    """Return one sentence for each mistake, with the input, the endpoint or file, and what to do; an empty list if all is well."""
-    return [f"input {config.name}: {reason}" for config in inputs for reason in _mistakes(config)] + list(_duplicates(inputs))
+def check_inputs(inputs: Sequence[InputConfig]) -> list[ConfigError]:
+    """Return an error for each mistake, with the key, the input, the endpoint or file, and what to do; an empty list if all is well."""
+    found = [
+        ConfigError(f"input {config.name}: {reason}", key=("input", config.name, *key))
+        for config in inputs
+        for key, reason in _mistakes(config)
+    ]
+    return [*found, *_duplicates(inputs)]
 
 
 def check_free(inputs: Sequence[InputConfig]) -> None:
@@ -34,7 +39,7 @@ def check_free(inputs: Sequence[InputConfig]) -> None:
                 _try_bind(endpoint)
             except OSError as error:
                 reason = sockets.advice(endpoint, zmq.ZMQError(error.errno))
-                raise ConfigError(f"input {config.name}: cannot bind {endpoint}: {reason}") from error
+                raise ConfigError(f"input {config.name}: cannot bind {endpoint}: {reason}", key=("input", config.name, "bind")) from error
 
 
 def _try_bind(endpoint: str) -> None:
@@ -53,14 +58,15 @@ def _try_bind(endpoint: str) -> None:
         trial.bind((host, int(port)))
 
 
-def _mistakes(config: InputConfig) -> Iterator[str]:
-    endpoints = (*config.bind, *config.connect)
-    if not endpoints:
-        yield "has neither `bind` nor `connect`; give it an endpoint, such as tcp://127.0.0.1:5555"
-    for endpoint in endpoints:
-        yield from (f"{endpoint}: {reason}" for reason in _endpoint_mistakes(config, endpoint))
+def _mistakes(config: InputConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield (key within the input, reason)."""
+    if not config.bind and not config.connect:
+        yield (), "has neither `bind` nor `connect`; give it an endpoint, such as tcp://127.0.0.1:5555"
+    for key, endpoints in (("bind", config.bind), ("connect", config.connect)):
+        for endpoint in endpoints:
+            yield from (((key,), f"{endpoint}: {reason}") for reason in _endpoint_mistakes(config, endpoint))
     if config.curve is not None:
-        yield from _key_mistakes(config.curve.secret_key, config.curve.allow)
+        yield from ((("curve", *key), reason) for key, reason in _key_mistakes(config.curve.secret_key, config.curve.allow))
 
 
 def _endpoint_mistakes(config: InputConfig, endpoint: str) -> Iterator[str]:
@@ -79,31 +85,34 @@ def _endpoint_mistakes(config: InputConfig, endpoint: str) -> Iterator[str]:
         yield reason
 
 
-def _key_mistakes(secret: str, allow: tuple[str, ...]) -> Iterator[str]:
+def _key_mistakes(secret: str, allow: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     if not zmq.has("curve"):
-        yield "this libzmq was built without CURVE"
+        yield (), "this libzmq was built without CURVE"
         return
     try:
         curve.secret_key(Path(secret))
     except ConfigError as error:
-        yield str(error)
+        yield ("secret_key",), str(error)
     try:
         curve.allowed_keys(allow)
     except ConfigError as error:
-        yield str(error)
+        yield ("allow",), str(error)
 
 
-def _duplicates(inputs: Sequence[InputConfig]) -> Iterator[str]:
+def _duplicates(inputs: Sequence[InputConfig]) -> Iterator[ConfigError]:
     taken: dict[str, str] = {}
     for config in inputs:
         for endpoint in config.bind:
             path = ipc.path_of(endpoint)
-            key = endpoint if path is None else os.path.realpath(path)
-            if key in taken and not endpoint.endswith(":*"):
-                yield f"input {config.name}: {endpoint} is bound by input {taken[key]} already; one of them needs another endpoint"
-            taken.setdefault(key, config.name)
+            name = endpoint if path is None else os.path.realpath(path)
+            if name in taken and not endpoint.endswith(":*"):
+                yield ConfigError(
+                    f"input {config.name}: {endpoint} is bound by input {taken[name]} already; one of them needs another endpoint",
+                    key=("input", config.name, "bind"),
+                )
+            taken.setdefault(name, config.name)
     names = [config.name for config in inputs]
     yield from (
-        f"input {name}: the name is used twice; names are how status and logs tell inputs apart"
+        ConfigError(f"input {name}: the name is used twice; names are how status and logs tell inputs apart", key=("input", name, "name"))
         for name in sorted({n for n in names if names.count(n) > 1})
     )

@@ -94,10 +94,13 @@ class InputSocket:
             for endpoint in self.config.connect:
                 self.zmq.connect(endpoint)
         except ConfigError as error:
-            raise ConfigError(f"input {self.config.name}: cannot bind {endpoint}: {error}") from error
+            raise self._unusable("bind", endpoint, str(error)) from error
         except zmq.ZMQError as error:
-            verb = "bind" if endpoint in self.config.bind else "connect to"
-            raise ConfigError(f"input {self.config.name}: cannot {verb} {endpoint}: {advice(endpoint, error)}") from error
+            raise self._unusable("bind" if endpoint in self.config.bind else "connect", endpoint, advice(endpoint, error)) from error
+
+    def _unusable(self, key: str, endpoint: str, reason: str) -> ConfigError:
+        verb = {"bind": "bind", "connect": "connect to"}[key]
+        return ConfigError(f"input {self.config.name}: cannot {verb} {endpoint}: {reason}", key=("input", self.config.name, key))
 
     def _bind(self, endpoint: str) -> None:
         with ipc.group_only() if ipc.path_of(endpoint) else nullcontext():

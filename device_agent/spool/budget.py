@@ -70,9 +70,10 @@ def divide(max_bytes: int, streams: Sequence[StreamConfig], *, foreign: int = 0)
         whole = rest * stream.share // weights // PAGE * PAGE
         if whole < SEGMENTS * SMALLEST_SEGMENT:
             raise ConfigError(
-                f"spool.max_bytes: {max_bytes} bytes are too little for {len(streams)} streams: "
+                f"{max_bytes} bytes are too little for {len(streams)} streams: "
                 f"stream {stream.name!r} gets {max(0, whole)} and needs {SEGMENTS * SMALLEST_SEGMENT}; "
-                f"raise spool.max_bytes or the stream's share"
+                f"raise spool.max_bytes or the stream's share",
+                key=("spool", "max_bytes"),
             )
         segment = max(SMALLEST_SEGMENT, min(LARGEST_SEGMENT, whole // 8 // PAGE * PAGE))
         limit = whole - foreign * stream.share // weights

@@ -150,9 +150,9 @@ def check_files(iot: IotConfig) -> None:
             with Path(path).open("rb"):
                 mode = Path(path).stat().st_mode
         except OSError as error:
-            wrong.append(f"[aws.iot] {name}: {path} cannot be read ({error.strerror}); put the file there or correct the path")
+            wrong.append(f"{name}: {path} cannot be read ({error.strerror}); put the file there or correct the path")
             continue
         if name == "private_key" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            wrong.append(f"[aws.iot] private_key: {path} can be read by others (mode {stat.S_IMODE(mode):04o}); run: chmod 0600 {path}")
+            wrong.append(f"private_key: {path} can be read by others (mode {stat.S_IMODE(mode):04o}); run: chmod 0600 {path}")
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError("\n".join(wrong), key=("aws", "iot"))

@@ -27,9 +27,9 @@ queue = "https://sqs.us-east-1.amazonaws.com/123456789012/telemetry"
 """
 
 
-def run(tmp_path: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, endpoint: str, *, directory: str = "") -> subprocess.CompletedProcess[str]:
     config = tmp_path / "agent.toml"
-    config.write_text(CONFIG.format(directory=tmp_path / "spool", endpoint=endpoint))
+    config.write_text(CONFIG.format(directory=directory or tmp_path / "spool", endpoint=endpoint))
     command = [sys.executable, "-m", "device_agent.cli", "run", "--config", str(config)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
@@ -43,12 +43,29 @@ def test_a_port_in_use_is_one_line_and_exit_code_2_and_no_spool_is_made(tmp_path
         done = run(tmp_path, endpoint)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert f"input sensors: cannot bind {endpoint}" in done.stderr
+    assert f"device-agent: {tmp_path}/agent.toml:11: input.bind: input sensors: cannot bind {endpoint}" in done.stderr
     assert not (tmp_path / "spool").exists()
 
 
 def test_an_ipc_path_without_a_directory_is_exit_code_2_and_no_spool_is_made(tmp_path: Path) -> None:
     done = run(tmp_path, f"ipc://{tmp_path}/nowhere/x")
     assert done.returncode == 2
-    assert "input sensors" in done.stderr
+    assert f"device-agent: {tmp_path}/agent.toml:11: input.bind: input sensors: ipc://" in done.stderr
     assert not (tmp_path / "spool").exists()
+
+
+def test_an_ipc_path_that_another_program_has_is_exit_code_2_with_its_line(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "x"))
+        taken.listen()
+        done = run(tmp_path, f"ipc://{tmp_path}/x")
+    assert done.returncode == 2
+    assert f"agent.toml:11: input.bind: input sensors: cannot bind ipc://{tmp_path}/x: another program listens there" in done.stderr
+    assert done.stderr.count("input.bind") == 1
+
+
+def test_a_spool_directory_that_cannot_be_made_is_exit_code_2_with_its_line(tmp_path: Path) -> None:
+    done = run(tmp_path, f"ipc://{tmp_path}/x", directory="/proc/device-agent/spool")
+    assert done.returncode == 2
+    assert "agent.toml:7: spool.directory: /proc/device-agent: No such file or directory; the spool needs a directory" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -13,6 +13,7 @@ import pytest
 from device_agent import configfile, uplink
 from device_agent.cli import main
 from device_agent.cli.commands.init import propose_device
+from device_agent.uplink.probe import Look
 from device_agent.wire.names import is_device
 
 REGION = "eu-west-1"
@@ -133,6 +134,10 @@ def written(path: Path, *changes: tuple[str, str]) -> list[str]:
     return ["check", "--config", str(path)]
 
 
+def line_of(path: Path, text: str) -> int:
+    return next(number for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if text in line)
+
+
 def test_the_summary_says_what_was_understood(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = written(path, ('# max_bytes = "256 MiB"', 'max_bytes = "2 MiB"'))
     capsys.readouterr()
@@ -160,23 +165,47 @@ def test_too_little_for_so_many_streams_is_a_mistake_of_the_config(path: Path, c
     words = written(path, ('# max_bytes = "256 MiB"', 'max_bytes = "1 MiB"'))
     path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
     assert main(words) == 2
-    assert "too little for 11 streams" in capsys.readouterr().err
+    assert f"{path}:{line_of(path, 'max_bytes')}: spool.max_bytes: 1048576 bytes are too little for 11 streams" in capsys.readouterr().err
 
 
 def test_a_spool_that_is_a_file_fails(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = written(path)
     (path.parent / "spool").write_text("", encoding="utf-8")
-    assert main(words) == 1
-    assert "is not a directory" in capsys.readouterr().out
+    assert main(words) == 2
+    assert (
+        f"failed   {path}:{line_of(path, 'directory =')}: spool.directory: {path.parent}/spool is not a directory"
+        in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("directory", ["/proc/device-agent/spool", "/proc"])
+def test_a_spool_directory_that_cannot_be_made_or_written_fails_even_for_root(
+    path: Path, directory: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = written(path, (f'directory = "{path.parent}/spool"', f'directory = "{directory}"'))
+    assert main(words) == 2
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("failed"))
+    assert line.startswith(f"failed   {path}:{line_of(path, 'directory =')}: spool.directory: user ")
+    assert "name another directory" in line
+
+
+def test_check_leaves_nothing_behind(path: Path) -> None:
+    deep = path.parent / "a" / "b" / "spool"
+    words = written(path, (f'directory = "{path.parent}/spool"', f'directory = "{deep}"'))
+    assert main(words) == 0
+    assert sorted(path.parent.iterdir()) == [path]
+    deep.mkdir(parents=True)
+    assert main(words) == 0
+    assert not list(deep.iterdir())
 
 
 def test_missing_key_files_and_socket_directories_fail(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curve = '\n[input.curve]\nsecret_key = "/none/key"\n\n[[stream]]'
     words = written(path, ("tcp://127.0.0.1:5557", "ipc:///none/x"), ("\n[[stream]]", curve))
-    assert main(words) == 1
+    assert main(words) == 2
     shown = capsys.readouterr().out
-    assert "failed   input orders: ipc:///none/x" in shown
-    assert "failed   input orders: cannot read secret key /none/key" in shown
+    assert f"failed   {path}:{line_of(path, 'ipc:///none/x')}: input.bind: input orders: ipc:///none/x" in shown
+    assert f"failed   {path}:{line_of(path, '/none/key')}: input.curve.secret_key: input orders: cannot read secret key /none/key" in shown
     assert "warning  input orders: curve.allow is empty" in shown
 
 
@@ -190,19 +219,43 @@ def test_a_private_key_that_others_can_read_fails(path: Path, tmp_path: Path, ca
     key = tmp_path / "key.pem"
     key.write_text("", encoding="ascii")
     key.chmod(0o644)
-    iot = f'[aws.iot]\nendpoint = "x.example"\nrole_alias = "a"\ncertificate = "/none"\nprivate_key = "{key}"\n\n[spool]'
+    iot = f"[aws.iot]\nendpoint = 'x.example'\nrole_alias = 'a'\ncertificate = '/none'\nprivate_key = '{key}'\n\n[spool]"
     words = written(path, ("[spool]", iot))
-    assert main(words) == 1
+    assert main(words) == 2
     shown = capsys.readouterr().out
     assert f"chmod 600 {key}" in shown
-    assert "failed   aws.iot.certificate: /none" in shown
+    assert f"failed   {path}:{line_of(path, '/none')}: aws.iot.certificate: /none" in shown
 
 
 def test_online_asks_every_queue(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    answers = [("telemetry", True, "the queue answers"), ("events", False, "no such queue: deploy it")]
-    monkeypatch.setattr(uplink, "probe", lambda aws, streams, *, config: answers)
+    good = Look(stream="telemetry", good=True, sentence="the queue answers")
+    bad = Look(stream="events", good=False, sentence="no such queue: deploy it", mend=True, key=("stream", "events", "queue"))
+    monkeypatch.setattr(uplink, "probe", lambda aws, streams, *, config: [good, bad])
     words = written(path)
-    assert main([*words, "--online"]) == 1
+    assert main([*words, "--online"]) == 2
     shown = capsys.readouterr().out
     assert "ok       stream telemetry: the queue answers" in shown
-    assert "failed   stream events: no such queue: deploy it" in shown
+    assert f"failed   {path}:{line_of(path, 'events.fifo')}: stream.queue: stream events: no such queue: deploy it" in shown
+
+
+def test_a_queue_that_a_variable_names_is_reported_under_the_variable(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = written(path)
+    monkeypatch.setenv("DEVICE_AGENT_STREAM_EVENTS_QUEUE", EVENTS.replace(REGION, "us-east-1"))
+    bad = Look(stream="events", good=False, sentence="no such queue", mend=True, key=("stream", "events", "queue"))
+    monkeypatch.setattr(uplink, "probe", lambda aws, streams, *, config: [bad])
+    assert main([*words, "--online"]) == 2
+    assert "failed   environment: DEVICE_AGENT_STREAM_EVENTS_QUEUE: stream.queue: stream events: no such queue" in capsys.readouterr().out
+
+
+def test_a_network_that_is_away_is_exit_code_1_and_nothing_to_mend(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    words = written(path, ("[aws]", '[aws]\nendpoint_url = "http://127.0.0.1:1"'))
+    assert main([*words, "--online"]) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("\naway     ") == 2
+    assert "failed" not in shown

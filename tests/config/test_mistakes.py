@@ -174,6 +174,16 @@ def test_a_mistake_in_one_key_does_not_hide_others_of_the_same_table() -> None:
     assert len(mistakes(text)) == 3
 
 
+def test_an_empty_file_has_one_line_for_each_table_that_it_lacks() -> None:
+    assert mistakes("") == [
+        "agent.toml: device: missing; add the table [device]",
+        "agent.toml: aws: missing; add the table [aws]",
+        "agent.toml: spool: missing; add the table [spool]",
+        "agent.toml: input: missing; at least one [[input]] is needed",
+        "agent.toml: stream: missing; at least one [[stream]] is needed",
+    ]
+
+
 # Files
 
 

@@ -100,10 +100,23 @@ def test_probe_says_one_sentence_a_stream(sqs: FakeSqs) -> None:
         StreamConfig(name="missing", queue=f"{sqs.endpoint}/123456789012/missing"),
     ]
     found = probe(AwsConfig(region="eu-central-1", endpoint_url=sqs.endpoint), streams)
-    assert [(name, good) for name, good, _ in found] == [("good", True), ("small", False), ("missing", False)]
-    assert "max_envelope" in found[1][2]
-    assert "does not exist" in found[2][2]
+    assert [(look.stream, look.good, look.mend) for look in found] == [
+        ("good", True, False),
+        ("small", False, True),
+        ("missing", False, True),
+    ]
+    assert "max_envelope" in found[1].sentence
+    assert found[1].key == ("stream", "small", "max_envelope")
+    assert "does not exist" in found[2].sentence
+    assert found[2].key == ("stream", "missing", "queue")
     assert sqs.accepted == []
+
+
+def test_probe_tells_a_network_that_is_away_from_what_must_be_mended() -> None:
+    streams = [StreamConfig(name="s", queue="http://127.0.0.1:1/123456789012/s")]
+    (look,) = probe(AwsConfig(region="eu-central-1"), streams)
+    assert (look.good, look.mend) == (False, False)
+    assert "does not answer" in look.sentence
 
 
 def test_send_once_delivers_or_says_why_not(sqs: FakeSqs) -> None:

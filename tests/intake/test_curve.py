@@ -134,7 +134,7 @@ def test_check_says_what_is_wrong_with_a_key_file(tmp_path: Path, content: str, 
         bind=("inproc://x",),
         curve=CurveConfig(secret_key=str(path), allow=(str(tmp_path / "no"),)),
     )
-    ignored, secret, allow = check_inputs([config])
+    ignored, secret, allow = map(str, check_inputs([config]))
     assert "ignores CURVE on inproc" in ignored
     assert str(path) in secret
     assert reason in secret

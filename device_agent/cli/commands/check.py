@@ -1,7 +1,8 @@
 """Check a configuration: read it, show what was understood, and look at the disk and the key files.
 
 With --online each queue is asked, with the credentials that the agent would use. Nothing is changed and nothing is sent. Lines begin
-with `ok`, `warning` (it will run, but perhaps not as meant) or `failed`.
+with `ok`, `warning` (it will run, but perhaps not as meant), `failed` (something has to be changed) or `away` (a queue could not be asked
+now: the network, or the service). Exit code 2 if something failed, 1 if a queue was only away.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the summary and the findings; 1 if the agent could not run like this."""
+    """Print the summary and the findings; 2 if the agent could not run like this, 1 if a queue could not be asked."""
     from device_agent import configfile  # noqa: PLC0415  # not for --help
     from device_agent.cli import findings, summary  # noqa: PLC0415
 
-    config = configfile.load(args.config, environ=os.environ)
+    loaded = configfile.read(args.config, environ=os.environ)
+    with loaded.places.placed():
+        understood = list(summary.lines(loaded.config))
     print(f"{args.config}: valid\n")
-    print("\n".join(summary.lines(config)), end="\n\n")
-    found = [*findings.local(config), *(findings.online(config) if args.online else ())]
+    print("\n".join(understood), end="\n\n")
+    found = [*findings.local(loaded), *(findings.online(loaded) if args.online else ())]
     for finding in found:
         print(f"{finding.verdict:<7}  {finding.text}")
-    return 1 if any(finding.verdict == "failed" for finding in found) else 0
+    verdicts = {finding.verdict for finding in found}
+    return 2 if "failed" in verdicts else 1 if "away" in verdicts else 0
