@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ def add_account(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def opened(args: argparse.Namespace, command: str, *, needed: set[str]) -> Iterator[Account]:
-    """Yield the account that the arguments name, with all `needed` outputs; close it at the end.
+def opened(args: argparse.Namespace, command: str, *, needed: set[str], named: Mapping[str, str] | None = None) -> Iterator[Account]:
+    """Yield the account that the arguments name, with all `needed` outputs (or with those `named` instead); close it at the end.
 
     Raises:
         ConfigError: neither --outputs nor --stack, or outputs that lack something.
@@ -34,7 +34,9 @@ def opened(args: argparse.Namespace, command: str, *, needed: set[str]) -> Itera
     from device_agent.operate.account import Account, asking  # noqa: PLC0415  # brings boto3
 
     with asking(command):
-        if args.outputs:
+        if named:
+            account = Account(region=args.region, endpoint_url=args.endpoint_url, outputs=named)
+        elif args.outputs:
             account = Account(region=args.region, endpoint_url=args.endpoint_url, outputs=read_outputs(args.outputs, needed=needed))
         elif args.stack:
             account = Account.of_stack(args.stack, region=args.region, endpoint_url=args.endpoint_url)

@@ -7,12 +7,12 @@ Promises
 
 How: the registry lists devices, streams and epochs; a query per epoch brings its claims, folded ranges and notices; a claim counts as
 received if its object stands in the listing with more bytes than a void one has. `deep` reads every row of the lake besides, and
-holds it against the ledger: each (device, stream, epoch, seq) has to be there exactly once.
+holds it against the ledger: each (device, stream, epoch, seq) has to be there exactly once. A time picks the numbers between the first
+and the last that were claimed in it, with what is missing right below the first; claims know their time for 60 days.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import zlib
@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from device_agent.errors import ConfigError, DeviceAgentError
+from device_agent.errors import DeviceAgentError
 from device_agent.operate import books
-from device_agent.operate.books import Books, LakeCount
+from device_agent.operate.books import Books, LakeCount, Span, within
+from device_agent.operate.fleet import claimed_at
 from device_agent.wire import ledger as keys
 from device_agent.wire.books import Facts, settle
 from device_agent.wire.errors import EnvelopeError
@@ -42,38 +43,62 @@ class Clients:
     s3: S3Client
 
 
-def audit(clients: Clients, *, ledger: str, lake: str, device: str | None = None, stream: str | None = None, deep: bool = False) -> Books:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is asked for: all that fits everything that is said. `since` and `until` are seconds since 1970, by the cloud's clock."""
+
+    device: str | None = None
+    stream: str | None = None
+    epoch: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether a time is said."""
+        return self.since is not None or self.until is not None
+
+    def fits(self, line: Line) -> bool:
+        """Whether a line is meant."""
+        return self.device in {None, line.device} and self.stream in {None, line.stream} and self.epoch in {None, line.epoch}
+
+    def covers(self, time: float) -> bool:
+        """Whether a time is meant."""
+        return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
+
+
+def audit(clients: Clients, *, ledger: str, lake: str, choice: Choice = Choice(), deep: bool = False) -> Books:  # frozen
     """Read the books.
 
     Args:
         clients: where to ask.
         ledger: name of the ledger table.
         lake: name of the lake's bucket.
-        device: only this device.
-        stream: only this stream.
-        deep: read every row of the lake too.
+        choice: which lines, and of what time.
+        deep: read every row of the lake too; not of a time.
 
     Raises:
+        ValueError: `deep` and a time.
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError: AWS refuses, or cannot be reached.
         DeviceAgentError: with `deep`, an object of the lake cannot be read.
     """
-    auditor = _Auditor(clients, ledger, lake, device, stream)
+    if deep and choice.timed:
+        raise ValueError("the rows of the lake are counted whole: leave the time out")
+    auditor = _Auditor(clients, ledger, lake, choice)
     facts = auditor.facts()
-    return Books(
-        lines=tuple(
-            settle(line, found) for line, found in sorted(facts.items(), key=lambda item: (item[0][:2], item[1].ordinal))
-        ),
-        lake=auditor.count_rows(facts) if deep else None,
-    )  # fmt: skip
+    settled = [settle(line, found) for line, found in sorted(facts.items(), key=lambda item: (item[0][:2], item[1].ordinal))]
+    if choice.timed:
+        settled = [within(one, auditor.spans[one.line]) for one in settled if one.line in auditor.spans]
+    return Books(lines=tuple(settled), lake=auditor.count_rows(facts) if deep else None)
 
 
 class _Auditor:
-    def __init__(self, clients: Clients, ledger: str, lake: str, device: str | None, stream: str | None) -> None:
+    def __init__(self, clients: Clients, ledger: str, lake: str, choice: Choice) -> None:
         self._clients = clients
         self._ledger = ledger
         self._lake = lake
-        self._device = device
-        self._stream = stream
+        self._choice = choice
+        self.spans: dict[Line, Span] = {}  # of a line: the first and last number that was claimed in the time
         self._data: dict[str, set[str]] = {}  # prefix of a stream's day -> keys that are data
 
     def facts(self) -> dict[Line, Facts]:
@@ -83,14 +108,16 @@ class _Auditor:
 
     def _lines(self) -> Iterator[tuple[Line, int]]:
         """Yield every line in the registry that was asked for, with its ordinal."""
-        shards = range(keys.SHARDS) if self._device is None else [keys.shard(self._device)]
+        only = self._choice.device
+        shards = range(keys.SHARDS) if only is None else [keys.shard(only)]
         for shard in shards:
-            prefix = "" if self._device is None else f"{self._device}|"
+            prefix = "" if only is None else f"{only}|"
             for item in self._query(keys.registry_pk(shard), prefix):
                 device, stream = keys.split_registry_sk(item["sk"]["S"])
-                if self._stream in {None, stream}:
-                    for index, epoch in enumerate(item["epochs"]["L"]):
-                        yield Line(device, stream, epoch["S"]), index + 1
+                for index, epoch in enumerate(item["epochs"]["L"]):
+                    line = Line(device, stream, epoch["S"])
+                    if self._choice.fits(line):
+                        yield line, index + 1
 
     def _line(self, line: Line, ordinal: int) -> Facts:
         facts = Facts(ordinal=ordinal)
@@ -98,7 +125,11 @@ class _Auditor:
         for item in self._query(line.pk, ""):
             sk = item["sk"]["S"]
             if sk.startswith(keys.CLAIM):
-                claims.append((int(item["first"]["N"]), int(item["last"]["N"]), item["K"]["S"]))
+                first, last = int(item["first"]["N"]), int(item["last"]["N"])
+                claims.append((first, last, item["K"]["S"]))
+                if self._choice.covers(claimed_at(item)):
+                    low, high = self.spans.get(line, (first, last))
+                    self.spans[line] = min(low, first), max(high, last)
             elif sk.startswith(keys.FOLDED):
                 for first, last in keys.read_ranges(item["ranges"]["S"]):
                     facts.received.add(first, last)
@@ -136,13 +167,14 @@ class _Auditor:
     def count_rows(self, facts: dict[Line, Facts]) -> books.LakeBooks:
         """Read every data object of the streams that were asked for, and compare."""
         counted = LakeCount()
-        prefix = keys.READINGS if self._stream is None else f"{keys.READINGS}stream={self._stream}/"
+        stream = self._choice.stream
+        prefix = keys.READINGS if stream is None else f"{keys.READINGS}stream={stream}/"
         for key in self._data_keys(prefix):
             try:
-                stream, _, _ = keys.split_lake_key(key)
+                of_stream, _, _ = keys.split_lake_key(key)
             except EnvelopeError:
                 continue  # not ours: somebody keeps other things here
-            self._count_object(key, stream, counted)
+            self._count_object(key, of_stream, counted)
         received = {line: found.received for line, found in facts.items()}
         compared = counted.compare(received)
         if compared.unclaimed:  # what landed since the ledger was read: its claims are there by now
@@ -155,8 +187,9 @@ class _Auditor:
         try:
             for text in io.TextIOWrapper(io.BufferedReader(_Gunzip(body)), encoding="ascii"):
                 row = json.loads(text)
-                if self._device in {None, row["device"]}:
-                    seqs.setdefault(Line(row["device"], stream, row["epoch"]), []).append(row["seq"])
+                line = Line(row["device"], stream, row["epoch"])
+                if self._choice.fits(line):
+                    seqs.setdefault(line, []).append(row["seq"])
         except (EOFError, zlib.error, ValueError, LookupError) as error:
             raise DeviceAgentError(
                 f"audit: s3://{self._lake}/{key} is no whole object of readings: {error}; look at it, and restore it"
@@ -195,60 +228,3 @@ class _Gunzip(io.RawIOBase):
             piece = self._decompressor.decompress(packed, len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
-
-
-# The command
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("--stack", metavar="NAME", help="CloudFormation stack whose outputs name ledger and lake")
-    parser.add_argument("--ledger", metavar="TABLE", help="ledger table (instead of --stack)")
-    parser.add_argument("--lake", metavar="BUCKET", help="bucket of the lake (instead of --stack)")
-    parser.add_argument("--region", help="AWS region (default: as the AWS command line would have it)")
-    parser.add_argument("--endpoint-url", metavar="URL", help="of a local cloud")
-    parser.add_argument("--device", metavar="ID", help="only this device")
-    parser.add_argument("--stream", metavar="NAME", help="only this stream")
-    parser.add_argument("--deep", action="store_true", help="read every row of the lake and find what is there twice or not at all")
-    parser.add_argument("--json", action="store_true", help="the books as JSON, with all ranges")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Print the books; 0 if they balance, 1 if something is missing or doubled.
-
-    Raises:
-        ConfigError: neither a stack nor a ledger and a lake.
-        DeviceAgentError: AWS cannot be asked.
-    """
-    import boto3  # noqa: PLC0415  # not for --help
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-    if not args.stack and not (args.ledger and args.lake):
-        raise ConfigError("audit: say --stack NAME, or both --ledger TABLE and --lake BUCKET")
-    try:
-        session = boto3.Session(region_name=args.region)
-        outputs = _outputs(session.client("cloudformation", endpoint_url=args.endpoint_url), args.stack) if args.stack else {}
-        # A local cloud knows no bucket by its host name.
-        config = Config(s3={"addressing_style": "path"}) if args.endpoint_url else Config()
-        s3 = session.client("s3", endpoint_url=args.endpoint_url, config=config)
-        clients = Clients(session.client("dynamodb", endpoint_url=args.endpoint_url), s3)
-        found = audit(
-            clients,
-            ledger=args.ledger or outputs["LedgerTable"],
-            lake=args.lake or outputs["LakeBucket"],
-            device=args.device,
-            stream=args.stream,
-            deep=args.deep,
-        )
-    except KeyError as error:
-        raise ConfigError(f"audit: stack {args.stack} has no output {error}: name the ingestion stack") from None
-    except (BotoCoreError, ClientError) as error:
-        raise DeviceAgentError(f"audit: {error}") from None
-    print(json.dumps(books.document(found), indent=1) if args.json else "\n".join(books.table(found)))
-    return 0 if found.balanced else 1
-
-
-def _outputs(cloudformation: Any, stack: str) -> dict[str, str]:
-    [described] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}

@@ -6,12 +6,15 @@ What became of each number of a line is decided in `device_agent.wire.books`, wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from device_agent.wire.books import COLUMNS, LineBooks, Pairs, add, without
+from device_agent.wire.books import COLUMNS, LineBooks, Pairs, add, count, without
 from device_agent.wire.ledger import Line
 from device_agent.wire.ranges import Ranges
+
+#: First and last number of a part of a line.
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,17 @@ class Books:
         """Nothing is missing, and the lake holds what the ledger says, once."""
         lake = self.lake
         return not any(line.missing for line in self.lines) and (lake is None or not (lake.doubled or lake.lost or lake.unclaimed))
+
+
+def within(one: LineBooks, span: Span) -> LineBooks:
+    """Return the books of the numbers in `span`, and of those that are missing right below it: they should have come before or with it."""
+    first, last = span
+    first = next((low for low, high in one.missing if low < first <= high + 1), first)
+    kept: dict[str, Any] = {
+        column: tuple((max(low, first), min(high, last)) for low, high in getattr(one, column) if low <= last and high >= first)
+        for column in COLUMNS
+    }
+    return replace(one, **kept)
 
 
 class LakeCount:
@@ -86,17 +100,24 @@ def _runs(seqs: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 def table(books: Books) -> list[str]:
     """Return the books as aligned text, a line each, and what is wrong below."""
-    header = ("device", "stream", "epoch", "no.", *COLUMNS)
+    doubled = None if books.lake is None else books.lake.doubled
+    header = ("device", "stream", "epoch", "no.", *COLUMNS, "duplicate")
     rows = [
-        (*one.line, str(one.ordinal), *(f"{one.count(column):,}" for column in COLUMNS))
+        (*one.line, str(one.ordinal), *(f"{one.count(column):,}" for column in COLUMNS), _doubled(doubled, [one.line]))
         for one in books.lines
     ]  # fmt: skip
-    total = ("total", "", "", "", *(f"{sum(one.count(column) for one in books.lines):,}" for column in COLUMNS))
+    sums = (f"{sum(one.count(column) for one in books.lines):,}" for column in COLUMNS)
+    total = ("total", "", "", "", *sums, _doubled(doubled, [one.line for one in books.lines]))
     widths = [max(map(len, cells)) for cells in zip(header, *rows, total, strict=True)]
     text = [
         "  ".join(_cell(*pair) for pair in zip(range(len(widths)), row, widths, strict=True)).rstrip() for row in (header, *rows, total)
     ]
     return [*text, "", *_findings(books)]
+
+
+def _doubled(doubled: dict[Line, Pairs] | None, lines: Iterable[Line]) -> str:
+    """Return how many numbers of `lines` are in the lake more than once; `-` if nobody looked."""
+    return "-" if doubled is None else f"{sum(count(doubled.get(line, ())) for line in lines):,}"
 
 
 def _cell(at: int, cell: str, width: int) -> str:
@@ -137,7 +158,11 @@ def document(books: Books) -> dict[str, Any]:
     return {
         "balanced": books.balanced,
         "lines": [
-            {**one.line._asdict(), "ordinal": one.ordinal, "highest": one.highest, **{column: getattr(one, column) for column in COLUMNS}}
+            {
+                **one.line._asdict(), "ordinal": one.ordinal, "highest": one.highest,
+                **{column: getattr(one, column) for column in COLUMNS},
+                "duplicate": None if lake is None else lake.doubled.get(one.line, ()),
+            }
             for one in books.lines
         ],
         "lake": None if lake is None else {

@@ -9,7 +9,7 @@ Promises
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +69,11 @@ class Value:
         }  # fmt: skip
 
 
+def claimed_at(claim: Mapping[str, Any]) -> int:
+    """Return when a claim, an item of the ledger, was entered or moved, in seconds since 1970."""
+    return int(claim["expires"]["N"]) - CLAIM_SECONDS
+
+
 def moment(seconds: int) -> str:
     """Seconds since 1970 as `2026-01-31T12:00:00Z`."""
     return envelope.rfc3339(seconds * 1_000_000)[:19] + "Z"
@@ -104,7 +109,7 @@ class Fleet:
     def _newest(self, line: Line, lives: int) -> StreamOf:
         [claim, *_] = self._page(self._ledger, line.pk, keys.CLAIM, ScanIndexForward=False, Limit=1)["Items"] or [None]
         seq = int(claim["last"]["N"]) if claim else 0
-        seen = int(claim["expires"]["N"]) - CLAIM_SECONDS if claim else None
+        seen = claimed_at(claim) if claim else None
         if claim is None:  # folded long ago, or only notices
             for item in self._query(self._ledger, line.pk, keys.FOLDED):
                 seq = max([seq, *(last for _, last in keys.read_ranges(item["ranges"]["S"]))])

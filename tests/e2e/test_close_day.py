@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from device_agent.operate.audit import Clients, audit
+from device_agent.operate.audit import Choice, Clients, audit
 from device_agent.wire import ledger
 from device_agent.wire.books import LineBooks
 from device_agent.wire.ledger import Line
@@ -37,7 +37,7 @@ def send(cloud: LocalCloud, *bodies: str) -> None:
 
 def books(cloud: LocalCloud, device: str) -> LineBooks | None:
     clients = Clients(cloud.client("dynamodb"), cloud.client("s3"))
-    lines = audit(clients, ledger=cloud.outputs.ledger_table, lake=cloud.outputs.lake_bucket, device=device).lines
+    lines = audit(clients, ledger=cloud.outputs.ledger_table, lake=cloud.outputs.lake_bucket, choice=Choice(device=device)).lines
     return lines[0] if lines else None
 
 

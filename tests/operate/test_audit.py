@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from device_agent.cli.commands import audit as command
 from device_agent.errors import ConfigError, DeviceAgentError
-from device_agent.operate import audit as command
-from device_agent.operate.audit import Clients, audit
+from device_agent.operate.audit import Choice, Clients, audit
 from device_agent.operate.books import Books
+from device_agent.operate.fleet import CLAIM_SECONDS
 from device_agent.wire import ledger
 from device_agent.wire.ranges import Ranges
 from lambdas.close_day import Night
@@ -54,8 +55,8 @@ def land(aws: Any) -> Callable[..., None]:
     return land
 
 
-def read(aws: Any, **options: Any) -> Books:
-    return audit(Clients(aws.dynamodb, aws.s3), ledger=aws.ledger, lake=aws.lake, **options)
+def read(aws: Any, *, deep: bool = False, **choice: Any) -> Books:
+    return audit(Clients(aws.dynamodb, aws.s3), ledger=aws.ledger, lake=aws.lake, choice=Choice(**choice), deep=deep)
 
 
 def lines(books: Books) -> dict[tuple[str, str, int], Any]:
@@ -94,6 +95,30 @@ def test_one_device_or_stream_is_read_alone(aws: Any, land: Callable[..., None])
     assert set(lines(read(aws, stream="events", deep=True))) == {("board-7", "events", 1)}
     assert read(aws, device="board-7", stream="events", deep=True).balanced
     assert lines(read(aws, device="board-9")) == {}
+
+
+def test_one_epoch_is_read_alone(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]), body(4, [b"z"], epoch=E2))
+    assert lines(read(aws, epoch=E1, deep=True)) == {("board-7", "telemetry", 1): ((1, 1),)}
+    assert read(aws, epoch=E1, deep=True).balanced
+    assert not read(aws, epoch=E2).balanced
+
+
+def test_a_time_picks_what_came_in_it_and_what_is_missing_below_that(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]), body(3, [b"c"]))
+    long_ago = int(time.time()) - 2 * 86_400
+    for item in aws.items(aws.ledger):
+        if item["sk"]["S"].startswith(ledger.CLAIM):
+            expires = {"N": str(long_ago + CLAIM_SECONDS)}
+            aws.dynamodb.put_item(TableName=aws.ledger, Item={**item, "expires": expires})
+    land(body(6, [b"f"]), body(9, [b"i"]), body(1, [b"x"], device="board-8"))
+    now = time.time()
+    [today, other] = read(aws, since=now - 3_600).lines
+    assert (today.received, today.missing) == (((6, 6), (9, 9)), ((4, 5), (7, 8)))
+    assert other.received == ((1, 1),)
+    [before] = read(aws, since=now - 3 * 86_400, until=now - 86_400).lines
+    assert (before.received, before.missing) == (((1, 1), (3, 3)), ((2, 2),))
+    assert read(aws, since=now + 60).lines == ()
 
 
 def test_a_gap_is_missing_until_it_fills(aws: Any, land: Callable[..., None]) -> None:
@@ -213,19 +238,52 @@ def test_the_command_finds_the_names_in_the_outputs_of_a_stack(
             outputs = [{"OutputKey": key, "OutputValue": value} for key, value in self.stacks[StackName].items()]
             return {"Stacks": [{"Outputs": outputs}]}
 
+        def close(self) -> None:
+            pass
+
     real = boto3.Session.client
     fake = lambda self, name, **options: CloudFormation() if name == "cloudformation" else real(self, name, **options)  # noqa: E731
     monkeypatch.setattr(boto3.Session, "client", fake)
     land(body(1, [b"a"]))
     assert command.run(arguments("--stack", "whole")) == 0
     assert "the books balance" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="stack other has no output 'LedgerTable'"):
+    with pytest.raises(ConfigError, match="the stack has no output LedgerTable"):
         command.run(arguments("--stack", "other"))
 
 
 def test_the_command_says_what_it_needs() -> None:
     with pytest.raises(ConfigError, match="--stack NAME, or both --ledger TABLE and --lake BUCKET"):
         command.run(arguments("--ledger", "table"))
+
+
+def test_the_books_of_nobody_do_not_balance(aws: Any, land: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    land(body(1, [b"a"]))
+    assert command.run(arguments("--ledger", aws.ledger, "--lake", aws.lake, "--device", "typo")) == 1
+    assert "knows no such device" in capsys.readouterr().err
+
+
+def test_the_command_takes_durations_and_dates(aws: Any, land: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    land(body(1, [b"a"]))
+    where = ("--ledger", aws.ledger, "--lake", aws.lake)
+    assert command.run(arguments(*where, "--since", "1h")) == 0
+    assert "board-7" in capsys.readouterr().out
+    tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86_400))
+    assert command.run(arguments(*where, "--since", tomorrow)) == 0
+    assert "board-7" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--since", "yesterday"), "neither like 24h nor like 2026-01-31"),
+        (("--since", "61d"), "known for 60 days"),
+        (("--until", "1h"), "--until goes with --since"),
+        (("--since", "1h", "--deep"), "not with a time"),
+    ],
+)
+def test_the_command_refuses_a_time_that_it_cannot_answer_for(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        command.run(arguments("--ledger", "t", "--lake", "b", *words))
 
 
 def test_the_command_says_which_table_is_not_there(aws: Any) -> None:

@@ -48,6 +48,22 @@ def test_a_received_reading_beats_a_notice() -> None:
     assert (made.received, made.dropped, made.missing) == (((1, 10),), ((11, 15),), ())
 
 
+@given(PAIRS, PAIRS, PAIRS, st.integers(1, 40), st.integers(0, 6))
+def test_the_books_of_a_span_are_those_of_its_numbers_and_of_the_hole_right_below(
+    received: object, claimed: object, dropped: object, first: int, more: int
+) -> None:
+    made = settle(LINE, facts(received, claimed, dropped=dropped))
+    wanted = set(range(first, first + more + 1))
+    below = first - 1
+    while below in numbers(made.missing):
+        wanted.add(below)
+        below -= 1
+    cut = books.within(made, (first, first + more))
+    assert {column: numbers(getattr(cut, column)) for column in COLUMNS} == {
+        column: numbers(getattr(made, column)) & wanted for column in COLUMNS
+    }
+
+
 def test_reasons_are_those_of_the_wire() -> None:
     from device_agent.wire import envelope
 
@@ -82,10 +98,10 @@ def test_the_table_adds_up_and_names_what_is_wrong() -> None:
     )
     assert not made.balanced
     assert books.table(made) == [
-        "device   stream     epoch             no.  received  pending  quarantined  damaged  dropped  missing",
-        "board-7  telemetry  1111111111111111    1         2        2            0        0        1        3",
-        "board-7  x          1111111111111111    1         1        0            0        0        0        0",
-        "total                                             3        2            0        0        1        3",
+        "device   stream     epoch             no.  received  pending  quarantined  damaged  dropped  missing  duplicate",
+        "board-7  telemetry  1111111111111111    1         2        2            0        0        1        3          1",
+        "board-7  x          1111111111111111    1         1        0            0        0        0        0          0",
+        "total                                             3        2            0        0        1        3          1",
         "",
         "pending: board-7 telemetry 1111111111111111: 5-6",
         "missing: board-7 telemetry 1111111111111111: 3-4, 7",
@@ -112,6 +128,7 @@ def test_the_document_is_json_with_all_ranges() -> None:
                 "damaged": [],
                 "dropped": [],
                 "missing": [[3, 3]],
+                "duplicate": None,
             }
         ],
         "lake": None,
