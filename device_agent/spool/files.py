@@ -11,7 +11,11 @@ import errno
 import fcntl
 import os
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+from device_agent import events
+
+_PAGE: Final = 4096
 
 
 class Found(NamedTuple):
@@ -178,3 +182,35 @@ class RealFiles:
         except BlockingIOError:
             return False
         return True
+
+
+def whole_or_zeros(files: Files, fd: int, path: str, start: int = 0, stop: int = 0) -> tuple[bytes, bool]:
+    """Return the bytes from `start` to `stop` (0: to the end) of an open file, and whether all of them could be read.
+
+    Zeros stand for pages that the card does not give back (EIO, twice): a scan takes them for the damage that they are. Every other error
+    is raised, since it may pass: too many open files says nothing about the card.
+    """
+    size = files.size(fd)
+    stop = min(stop, size) if stop else size
+    for last in (False, True):
+        try:
+            return files.pread(fd, max(0, stop - start), start), True
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            if last:
+                events.spool_unreadable(path, error)
+    return _by_page(files, fd, start, stop), False
+
+
+def _by_page(files: Files, fd: int, start: int, stop: int) -> bytes:
+    parts = []
+    while start < stop:
+        size = min(stop, start - start % _PAGE + _PAGE) - start
+        try:
+            part = files.pread(fd, size, start)
+        except OSError:
+            part = b""
+        parts.append(part.ljust(size, b"\0"))
+        start += size
+    return b"".join(parts)

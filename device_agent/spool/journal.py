@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from device_agent.spool import record
-from device_agent.spool.files import Files
+from device_agent.spool.files import Files, whole_or_zeros
 from device_agent.spool.record import HEADER_SIZE, Kind, Record
 from device_agent.wire.ranges import Ranges
 
@@ -53,7 +53,7 @@ class Journal:
     def load(self) -> tuple[Ranges, Told]:
         """Open the file, or make one; return what it says."""
         self._fd = self._files.open(self._path, create=True)
-        data = self._files.pread(self._fd, self._files.size(self._fd), 0)
+        data, _ = whole_or_zeros(self._files, self._fd, self._path)
         settled, told, self._broken = entries(data, self._epoch)
         self._end = len(data)
         return settled, told

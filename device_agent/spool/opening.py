@@ -4,7 +4,10 @@ Promises
 1. Every complete record is kept, whether or not its write was acknowledged; what is kept is synced before anybody sees it.
 2. The half-written end of the last segment is cut; a copy is set aside. Damage before it becomes a notice; the bytes are set aside.
 3. The envelope that was open is closed at once: what was written of it keeps one id and one content for ever.
-4. It never refuses to start for what is in the files, and it reads one segment a log, whatever the backlog: file names say the rest.
+4. It never refuses to start for what is in the files or cannot be read of them, and it reads one segment a log, whatever the backlog: file
+   names say the rest.
+5. A number is not used again although the file that showed its use is damaged or gone: where the journal knows of later numbers than the
+   log, or the end of the log cannot be read, a new epoch begins.
 
 Layout of the directory (`docs/spool.md`):
 
@@ -29,7 +32,7 @@ from device_agent.metrics import StreamMetrics
 from device_agent.spool.appender import Appender, Envelope, Full, Room
 from device_agent.spool.budget import pages
 from device_agent.spool.chunk import Feed
-from device_agent.spool.files import Files
+from device_agent.spool.files import Files, whole_or_zeros
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.journal import Journal
 from device_agent.spool.log import Log
@@ -67,6 +70,7 @@ class Epoch:
     appender: Appender
     journal: Journal
     machine: bytes = field(default=UNKNOWN_MACHINE)  # the one that began the last segment
+    ends_early: bool = False  # the end of the log is lost: numbers from there on may have been used
 
     def close(self) -> None:
         """Close its files."""
@@ -96,6 +100,8 @@ def open_epochs(directory: str, setting: Setting) -> list[Epoch]:
         why = "there is no log"
     elif UNKNOWN_MACHINE not in {epochs[-1].machine, setting.machine} and epochs[-1].machine != setting.machine:
         why = "the log was made on another board"
+    elif epochs[-1].ends_early:
+        why = "the end of the log is lost"
     if why:
         epoch = setting.random(8).hex()
         path = f"{directory}/{(found[-1][0] if found else 0) + 1:06d}-{epoch}"
@@ -126,21 +132,27 @@ def open_epoch(directory: str, epoch: str, setting: Setting) -> Epoch:
             segments.append(Segment(name[0], name[1], f"{directory}/{found.name}", max(found.allocated, pages(found.size))))
     segments.sort(key=lambda one: one.number)
     made = Epoch(log, appender, journal, setting.machine)
+    used = max((last for _, last in (*settled, *told)), default=0)
     if segments:
-        _resume(made, segments, setting)
+        _resume(made, segments, used, setting)
     else:
-        appender.begin(number=1, base=1)
+        made.ends_early = used > 0
+        appender.begin(number=1, base=used + 1)
     return made
 
 
-def _resume(made: Epoch, segments: list[Segment], setting: Setting) -> None:
-    """Take over the segments; read and mend the last one."""
+def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -> None:
+    """Take over the segments; read and mend the last one. `used`: the last number that the journal knows of."""
     last, files = segments[-1], setting.files
     fd = files.open(last.path)
-    data = files.pread(fd, files.size(fd), 0)
+    data, whole = whole_or_zeros(files, fd, last.path)
     found = scan(data, number=last.number, base=last.base)
+    if not whole or used >= found.next:
+        made.ends_early = True
+        found.damage.append(Damage(found.next, used, 0, 0, "the end of the log is lost"))
+        found.next = max(found.next, used + 1)
     if not found.valid:  # it was being made: its header had not reached the disk
-        _replace(made, segments, fd, data, setting)
+        _replace(made, segments, found, fd=fd, data=data, setting=setting)
         return
     torn = data[found.valid :].rstrip(b"\0")
     if torn:
@@ -183,7 +195,7 @@ def _torn(made: Epoch, last: Segment, position: int, torn: bytes, setting: Setti
     setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, position, len(torn), "half-written"), torn)
 
 
-def _replace(made: Epoch, segments: list[Segment], fd: int, data: bytes, setting: Setting) -> None:
+def _replace(made: Epoch, segments: list[Segment], found: Scan, *, fd: int, data: bytes, setting: Setting) -> None:
     """Go on in a new segment after one in which nothing is sound."""
     last = segments[-1]
     torn = data.rstrip(b"\0")
@@ -191,5 +203,5 @@ def _replace(made: Epoch, segments: list[Segment], fd: int, data: bytes, setting
         _torn(made, last, 0, torn, setting)
     setting.files.close(fd)
     last.entries, last.free = Entries(), Free()
-    made.log.resume(segments, Scan(next=last.base), b"")
-    made.appender.begin(number=last.number + 1, base=last.base)
+    made.log.resume(segments, Scan(next=found.next, damage=found.damage), b"")
+    made.appender.begin(number=last.number + 1, base=found.next)

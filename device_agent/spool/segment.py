@@ -1,20 +1,16 @@
 """One segment file: what is known of it in memory, and reading from it (readers have descriptors of their own, and keep none).
 
-Promises: what the disk cannot read (EIO, twice) is read as zeros, page by page, so that the rest is kept; every other error is raised,
-since it may pass: too many open files says nothing about the card.
+Promises: what the disk cannot read is read as zeros, page by page, so that the rest is kept (`files.whole_or_zeros`).
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from device_agent import events
 from device_agent.ports import Block, Border
 from device_agent.spool import record
-from device_agent.spool.budget import PAGE
-from device_agent.spool.files import Files
+from device_agent.spool.files import Files, whole_or_zeros
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.record import HEADER_SIZE, MAX_DETAIL, Kind
 from device_agent.spool.scan import Damage
@@ -53,32 +49,9 @@ def read(files: Files, path: str, start: int = 0, stop: int = 0) -> bytes:
     """Return the bytes from `start` to `stop` (0: to the end) of a file. Raises OSError, except for EIO."""
     fd = files.open(path)
     try:
-        size = files.size(fd)
-        stop = min(stop, size) if stop else size
-        for last in (False, True):
-            try:
-                return files.pread(fd, max(0, stop - start), start)
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                if last:
-                    events.spool_unreadable(path, error)
-        return _by_page(files, fd, start, stop)
+        return whole_or_zeros(files, fd, path, start, stop)[0]
     finally:
         files.close(fd)
-
-
-def _by_page(files: Files, fd: int, start: int, stop: int) -> bytes:
-    parts = []
-    while start < stop:
-        size = min(stop, start - start % PAGE + PAGE) - start
-        try:
-            part = files.pread(fd, size, start)
-        except OSError:
-            part = b""  # zeros: the scan takes them for the damage that they are
-        parts.append(part.ljust(size, b"\0"))
-        start += size
-    return b"".join(parts)
 
 
 def reason(files: Files, path: str, position: int) -> tuple[str, str]:

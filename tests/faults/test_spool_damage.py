@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import random
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_agent.wire.limits import KIB, MIB
 from tests.spool.disk import Inode
-from tests.spool.world import ROOT, World
+from tests.spool.world import ROOT, Twin, World
 
 
 def backlog() -> World:
@@ -167,3 +170,81 @@ def test_files_of_other_people_are_left_alone() -> None:
     world.restart(cut=False)
     world.check()
     assert world.disk.directories[path].current["notes.txt"].current == b"mine"
+
+
+def _empty(world: World, files: dict[str, Inode], name: str) -> None:
+    del files[name].current[:]
+
+
+def _rubbish(world: World, files: dict[str, Inode], name: str) -> None:
+    files[name].current[:] = world.random.randbytes(len(files[name].current))
+
+
+def _gone(world: World, files: dict[str, Inode], name: str) -> None:
+    del files[name]
+
+
+def _cut(world: World, files: dict[str, Inode], name: str) -> None:
+    used = len(bytes(files[name].current).rstrip(b"\0"))
+    del files[name].current[used // 2 :]
+
+
+@pytest.mark.parametrize("damage", [_empty, _rubbish, _gone, _cut])
+def test_numbers_that_the_cloud_has_are_not_used_again_when_the_end_of_the_log_is_lost(
+    damage: Callable[[World, dict[str, Inode], str], None],
+) -> None:
+    """They were: what was acknowledged next got numbers that the journal called delivered, and was never sent."""
+    world = World()
+    for _ in range(6):
+        world.commit(2, 100)
+        world.later(10.0)
+        while (border := world.take()) is not None:
+            world.deliver(border)
+    world.restart(orderly=True, cut=False)
+    epoch, following = (world.spool.status()["streams"]["a"][key] for key in ("epoch", "next"))
+    world.spool.stop()
+    world.spool.close()
+    files = next(one for path, one in world.disk.directories.items() if "/000001-" in path).current
+    damage(world, files, max(name for name in files if name.endswith(".log")))
+    delivered = range(1, following)
+    world.twins["a"] = Twin()  # of the next epoch
+    world.restart(cut=False)
+    assert world.spool.status()["streams"]["a"]["epoch"] != epoch
+    world.commit(2)
+    taken = {(border.epoch == epoch, seq) for border in iter(world.take, None) for seq in range(border.first, border.last + 1)}
+    assert {(False, 1), (False, 2)} <= taken, "what was acknowledged is sent"
+    assert not {(True, seq) for seq in delivered} & taken, "the cloud has these"
+    world.restart(orderly=True, cut=False)
+    assert world.spool.status()["streams"]["a"]["next"] == 3
+
+
+@pytest.mark.parametrize("name", [".log", ".journal"])
+@pytest.mark.parametrize("page", [0, 1])
+def test_a_page_that_the_card_does_not_give_back_does_not_keep_the_agent_from_starting(name: str, page: int) -> None:
+    """It did: a bad sector in the last segment or in the journal was an error at every start."""
+    world = World(linger=3600.0)
+    world.online(False)
+    world.commit(3, 100)
+    world.commit(3, 4000)
+    world.spool.close()
+
+    def fail(operation: str, path: str) -> OSError | None:
+        return OSError(errno.EIO, "Input/output error", path) if operation == "pread" and path.endswith(name) else None
+
+    pread = world.disk.pread
+
+    def bad_sector(fd: int, size: int, offset: int) -> bytes:
+        world.disk.fail = fail if offset <= page * 4096 < offset + size else lambda _op, _path: None
+        try:
+            return pread(fd, size, offset)
+        finally:
+            world.disk.fail = lambda _op, _path: None
+
+    world.disk.pread = bad_sector  # type: ignore[method-assign]
+    acknowledged, world.twins["a"] = world.twins["a"].acknowledged, Twin()
+    world.restart(cut=False)
+    world.commit(1)
+    assert world.twins["a"].acknowledged, "it takes readings"
+    if name == ".journal":
+        world.twins["a"].acknowledged |= acknowledged
+        world.check()
