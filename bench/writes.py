@@ -5,6 +5,7 @@ The whole path runs, so deliveries' journal, borders, segment headers and the fi
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Final
@@ -20,6 +21,7 @@ from bench.run import Run
 NAMES: Final = ("write_amplification_full", "pages_per_commit_slow")
 _PAGE: Final = 4096
 _SLOW: Final = 10.0  # readings a second
+_BARE: Final = 350  # bytes: what ten readings are in the log, about
 _TIMEOUT: Final = 300.0
 
 
@@ -45,20 +47,43 @@ def full(run: Run, place: Disk) -> Figure:
 
 
 def slow(run: Run, place: Disk) -> Figure:
-    """At ten readings a second, with the agent's defaults: a commit a second, an envelope each 5 s. And with a commit each, for REQ."""
+    """At ten readings a second, with the agent's defaults: a commit a second, an envelope each 5 s. And with a commit each, for REQ.
+
+    What the file system itself takes for a commit is measured beside it: bare writes of as many bytes, at the same pace.
+    """
     seconds = run.seconds(60, 6)
-    run.say(f"bytes at the block device, {_SLOW:.0f} readings a second for {seconds:.0f} s from PUSH, then {seconds / 2:.0f} s from REQ")
+    run.say(
+        f"bytes at the block device, {_SLOW:.0f} readings a second for {seconds:.0f} s from PUSH, then {seconds / 2:.0f} s from REQ, "
+        f"then {seconds / 2:.0f} s of bare fdatasync"
+    )
     with Board(
         place.folder / "slow", endpoint=run.endpoint.url, linger="5s", commit_interval="1s", max_bytes="256 MiB", rep=True
     ) as board:  # fmt: skip
         time.sleep(1)
         commits, written = _counted(board, place, lambda: _push(run, board, int(seconds * _SLOW)))
         asked, for_asked = _counted(board, place, lambda: _ask(run, board.rep, int(seconds / 2 * _SLOW)))
+    bare = _bare(place, count=int(seconds / 2))
     note = (
         f"{place.says}; PUSH: {commits} commits, {written:,} B; REQ, a commit a reading: {for_asked / _PAGE / max(1, asked):.2f} pages; "
-        "commit_interval 1 s, linger 5 s"
+        f"bare write of {_BARE} B and fdatasync, one a second: {bare:.2f} pages; commit_interval 1 s, linger 5 s"
     )
     return of_rounds("pages_per_commit_slow", [written / _PAGE / max(1, commits)], note=note)
+
+
+def _bare(place: Disk, *, count: int) -> float:
+    """Return the pages a write that a plain program takes: into allocated space, one a second, with fdatasync."""
+    descriptor = os.open(place.folder / "bare", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, 2**20)
+        os.fsync(descriptor)
+        before = place.written(os.getpid())
+        for number in range(count):
+            os.pwrite(descriptor, bytes(_BARE), number * _BARE)
+            os.fdatasync(descriptor)
+            time.sleep(1)
+        return (place.written(os.getpid()) - before) / _PAGE / max(1, count)
+    finally:
+        os.close(descriptor)
 
 
 def _counted(board: Board, place: Disk, send: Callable[[], None]) -> tuple[int, int]:
