@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from device_agent.config import InputConfig, Pattern, RouteConfig
 from device_agent.router import Oversize, Received, Router, size_of
 from device_agent.wire.block import Payload, decode, encode
-from device_agent.wire.limits import MAX_FRAMES, MAX_LABEL
+from device_agent.wire.limits import MAX_FRAMES, MAX_LABEL, MIB
 from device_agent.wire.packed import Packed
 
 STREAMS = ("a", "b", "c")
@@ -94,7 +94,7 @@ def test_readings_of_an_input_without_topics_are_not_even_copied() -> None:
 def test_many_small_readings_are_packed_at_once_and_large_or_many_framed_ones_are_not() -> None:
     small, large, framed = [b"%d" % index for index in range(20)], [bytes(2000)] * 20, [[b"a", b"b"]] * 20
     for payloads, early in ((small, True), (large, False), (framed, False)):
-        (batch,), _ = router().route(received(list(payloads)))
+        (batch,), _ = router(max_reading=MIB).route(received(list(payloads)))
         assert isinstance(batch.run.payloads, Packed) is early
         assert list(batch.run.payloads) == payloads
         assert batch.size == sum(map(size_of, payloads))

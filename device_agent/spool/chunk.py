@@ -16,7 +16,7 @@ from typing import Final
 
 from device_agent.ports import Batch
 from device_agent.wire import zstd
-from device_agent.wire.block import Payload, Run, encode_columns
+from device_agent.wire.block import Run, encode_columns
 from device_agent.wire.packed import Packed
 
 #: MessagePack's cost of a payload's type and length, at most (bin 32).
@@ -84,7 +84,7 @@ class Feed:
                 count = _fitting(run, offset, count, size, raw - total, at_least=0 if taken else 1)
                 if not count:
                     break
-                size = _bytes(run.payloads[offset : offset + count])
+                size = _bytes(run, offset, offset + count)
             runs.append(run if count == len(run) else run.part(slice(offset, offset + count)))
             taken, total = taken + count, total + size
             if total >= raw or offset + count < len(run):
@@ -131,15 +131,16 @@ class Feed:
 def _fitting(run: Run, offset: int, count: int, size: int, raw: float, *, at_least: int) -> int:
     """Return how many of `count` readings from `offset`, `size` bytes if all were alike, have about `raw` bytes."""
     guess = max(at_least, min(count, int(raw * count / size)))
-    real = _bytes(run.payloads[offset : offset + guess])
+    real = _bytes(run, offset, offset + guess)
     if real > raw * 1.2:  # not alike: the large ones come first
         guess = max(at_least, int(guess * raw / real))
     return guess
 
 
-def _bytes(payloads: list[Payload] | Packed) -> int:
-    if isinstance(payloads, Packed):
-        return payloads.size
+def _bytes(run: Run, start: int, stop: int) -> int:
+    if isinstance(run.payloads, Packed):
+        return run.payloads.size(start, stop)
+    payloads = run.payloads[start:stop]
     size = sum(map(len, payloads)) + _PAYLOAD_HEAD * len(payloads)
     if list in set(map(type, payloads)):
         size += sum(sum(map(len, payload)) + _PAYLOAD_HEAD * len(payload) for payload in payloads if isinstance(payload, list))
@@ -203,4 +204,4 @@ class Filler:
 def cost(batch: Batch) -> int:
     """Bytes of memory that a waiting batch holds, about: payloads, and CPython's 33 bytes and a pointer for each that is an object."""
     run = batch.run
-    return run.payloads.size if isinstance(run.payloads, Packed) else batch.size + 64 * len(run)
+    return run.payloads.size(0, len(run)) if isinstance(run.payloads, Packed) else batch.size + 64 * len(run)

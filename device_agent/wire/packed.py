@@ -9,7 +9,7 @@ would hold the interpreter lock against the receiving one, is left with joining 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import chain, pairwise
 from threading import local
@@ -18,7 +18,7 @@ from typing import Final
 import msgpack
 
 #: Readings a piece: fewer cost time to join, more cost time to cut.
-_PIECE: Final = 128
+_PIECE: Final = 64
 _own = local()
 
 
@@ -57,19 +57,23 @@ class Packed:
         start, stop, _ = part.indices(len(self))
         found = Packed([])
         found._pieces, found._ends = [], [0]
-        at = bisect_right(self._ends, start) - 1
-        for piece, (first, end) in zip(self._pieces[at:], pairwise(self._ends[at:]), strict=True):
-            if first >= stop:
-                break
+        for at, first, end in self._between(start, stop):
+            piece = self._pieces[at]
             whole = start <= first and end <= stop
             found._pieces.append(piece if whole else packer().pack(_unpack(piece)[max(0, start - first) : stop - first]))
             found._ends.append(min(end, stop) - start)
         return found
 
-    @property
-    def size(self) -> int:
-        """Bytes in MessagePack, with the heads of the pieces."""
-        return sum(map(len, self._pieces))
+    def size(self, start: int, stop: int) -> int:
+        """Return the bytes of a part in MessagePack, about: of a piece that is cut, its readings count as if they were alike."""
+        parts = self._between(start, stop)
+        return sum(len(self._pieces[at]) * (min(end, stop) - max(first, start)) // (end - first) for at, first, end in parts)
+
+    def _between(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Yield number, first reading and end of each piece that the part touches."""
+        ends = self._ends
+        for at in range(bisect_right(ends, start) - 1, bisect_left(ends, stop)):
+            yield at, ends[at], ends[at + 1]
 
     def items(self) -> Iterator[memoryview]:
         """Yield the payloads in MessagePack, one behind the other, many at a time."""
