@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+pytest.importorskip("aws_lambda_powertools")  # what the functions need; not on a board
+
 from device_agent.wire import ledger
 from lambdas.close_day import Night
 from lambdas.closing.closer import Closed
