@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections.abc import Iterator
 
 import pytest
 import zmq
@@ -11,10 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device_agent.config import Pattern
+from device_agent.wire.ranges import Ranges
 from tests.intake.conftest import Bench, bench
-from tests.lab import fuzz
+from tests.lab import fuzz, fuzzframes
+from tests.lab.guided import Guide, edges
 
 __all__ = ["bench"]  # fixture
+
+
+@pytest.fixture(autouse=True)
+def _closed(nothing_is_left_open: None) -> Iterator[None]:
+    yield
+    fuzzframes.close()
 
 
 @pytest.mark.parametrize("target", fuzz.TARGETS)
@@ -30,13 +39,38 @@ def test_random_changes_break_no_target(target: str) -> None:
     seed = secrets.randbelow(2**31)
     print(f"seed {seed}")
     randoms, pool = random.Random(seed), fuzz.seeds(target)
-    for _ in range({"log": 800, "config": 400}.get(target, 2000)):
+    for _ in range({"log": 800, "config": 400, "frames": 500}.get(target, 2000)):
         data = fuzz.change(randoms.choice(pool), randoms)
         try:
             fuzz.TARGETS[target](data)
         except BaseException:
             print(f"breaks {target}: {data.hex()}")
             raise
+
+
+def test_coverage_leads_the_fuzzer_where_random_changes_of_its_seeds_do_not() -> None:
+    """What makes it guided: an input that goes a new way is kept, and the next ones are changes of it."""
+
+    def target(data: bytes) -> None:
+        content = Ranges()  # any code of ours with branches
+        for at, byte in enumerate(b"\x7f\xff\0\xc1"):
+            if data[at : at + 1] != bytes((byte,)):
+                return
+            content.add(at * 4, at * 4) if at % 2 else list(content.missing(0, at))
+        raise ZeroDivisionError
+
+    guide = Guide(target, [bytes(8)], fuzz.change, random.Random(3))
+    assert edges(target, b"\x7f" + bytes(7)) > edges(target, bytes(8))
+    assert not guide.run(bytes(8))
+    assert guide.run(b"\x7f" + bytes(7))
+    assert guide.pool[-1] == b"\x7f" + bytes(7)
+
+    def search() -> None:
+        for _ in range(20_000):
+            guide.run(guide.next())
+
+    with pytest.raises(ZeroDivisionError):
+        search()
 
 
 FRAMES = st.lists(

@@ -3,8 +3,10 @@
     python -m tests.lab.fuzz envelope --seconds 60
     python -m tests.lab.fuzz all --seconds 300
 
-With atheris (extra `fuzz`) coverage guides the inputs; without it they are random changes of the corpus. What breaks a target is written to
-`tests/lab/corpus/<target>/`, where the suite tries it for ever.
+Coverage guides the inputs: `tests.lab.guided`, which needs nothing, or atheris (libFuzzer) where it is installed (`.venv/bin/pip install
+atheris`: wheels for Linux on x86-64 and few others, so it is no dependency). What breaks a target is written to
+`tests/lab/corpus/<target>/`, where the suite tries it for ever. The target `frames` is a running REP and ROUTER input: what is found there
+is what the receiver makes of frames; what libzmq makes of bytes on the wire is in tests/faults/test_intake_peers.py.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import hashlib
 import importlib.util
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -25,7 +28,8 @@ from device_agent.errors import ConfigError
 from device_agent.spool import scan as scans
 from device_agent.wire import block, envelope
 from device_agent.wire.errors import EnvelopeError
-from tests.lab import fuzzlog
+from tests.lab import fuzzframes, fuzzlog
+from tests.lab.guided import Guide
 
 CORPUS = Path(__file__).parent / "corpus"
 _GOLDEN = Path(__file__).parents[1] / "wire" / "golden"
@@ -75,12 +79,18 @@ def fuzz_log(data: bytes) -> None:
     fuzzlog.open_with(data)
 
 
+def fuzz_frames(data: bytes) -> None:
+    """Any frames to a REP and to both kinds of ROUTER input: a reading, a refusal or a count."""
+    fuzzframes.receive(data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "envelope": fuzz_envelope,
     "block": fuzz_block,
     "config": fuzz_config,
     "scan": fuzz_scan,
     "log": fuzz_log,
+    "frames": fuzz_frames,
 }
 
 
@@ -94,6 +104,8 @@ def seeds(target: str) -> list[bytes]:
         made = [bytes.fromhex(one["data"]) for one in golden if isinstance(one.get("data"), str)] or [fuzzlog.a_block()]
     elif target == "config":
         made = [(Path(__file__).parents[2] / "packaging" / "agent.toml").read_bytes()]
+    elif target == "frames":
+        made = fuzzframes.SEEDS
     else:
         made = [fuzzlog.segment()]
     kept = CORPUS / target
@@ -132,22 +144,22 @@ def keep(target: str, data: bytes) -> Path:
     return path
 
 
-def run_random(target: str, seconds: float, seed: int) -> int:
-    """Change the corpus at random; return how many inputs were tried."""
-    randoms, pool, tried = random.Random(seed), seeds(target), 0
+def run(target: str, seconds: float, seed: int) -> tuple[int, int, int]:
+    """Search, guided by coverage; return how many inputs were tried, how many went new ways, and how many ways are known."""
+    guide, tried, kept = Guide(TARGETS[target], seeds(target), change, random.Random(seed)), 0, 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        data = change(randoms.choice(pool), randoms)
+        data = guide.next()
         try:
-            TARGETS[target](data)
+            kept += guide.run(data)
         except BaseException:
             print(f"{target} breaks: {keep(target, data)}")
             raise
         tried += 1
-    return tried
+    return tried, kept, len(guide.seen)
 
 
-def run_guided(target: str, seconds: float) -> int:
+def run_atheris(target: str, seconds: float) -> int:
     """Let atheris search, in a process of its own: it never returns."""
     import atheris  # type: ignore[import-not-found, unused-ignore]
 
@@ -167,20 +179,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab.fuzz", description=__doc__)
     parser.add_argument("target", choices=[*TARGETS, "all"])
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=None, help="of the random changes")
+    parser.add_argument("--seed", type=int, default=None, help="of an earlier run; searches without atheris")
     options = parser.parse_args()
-    guided = importlib.util.find_spec("atheris") is not None
+    logging.disable()  # every damaged log says so, thousands of times
     if options.target == "all":
         each = options.seconds / len(TARGETS)
         return max(
             subprocess.run([sys.executable, "-m", "tests.lab.fuzz", target, "--seconds", str(each)], check=False).returncode
             for target in TARGETS
         )
-    if guided:
-        return run_guided(options.target, options.seconds)
+    if importlib.util.find_spec("atheris") is not None and options.seed is None:
+        return run_atheris(options.target, options.seconds)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
-    print(f"{options.target}: without atheris, random changes; seed {seed}", flush=True)
-    print(f"{run_random(options.target, options.seconds, seed):,} inputs, none broke it")
+    print(f"{options.target}: seed {seed}", flush=True)
+    tried, kept, ways = run(options.target, options.seconds, seed)
+    print(f"{tried:,} inputs, {kept:,} went new ways ({ways:,} known), none broke it")
     return 0
 
 
