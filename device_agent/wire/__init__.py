@@ -3,6 +3,7 @@
 limits    what neither side may exceed
 names     device, stream, epoch; ids and group ids
 block     readings as compressed columns: what the log stores and an envelope carries
+packed    payloads in MessagePack before their block is made
 envelope  one SQS message as a CloudEvent; its digest (content, encoding, decoding, timestamps)
 text      which payloads travel as they are
 ranges    sets of sequence numbers
