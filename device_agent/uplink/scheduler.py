@@ -62,7 +62,7 @@ class Scheduler:
                     metrics=metrics.streams.setdefault(stream.name, StreamMetrics()),
                 )  # fmt: skip
             except ValueError as error:
-                raise ConfigError(f"[[stream]] {stream.name}: {error}") from None
+                raise ConfigError(f"stream {stream.name}: {error}", key=("stream", stream.name)) from None
             queue.lanes.append(lane)
             self._lanes[stream.name] = lane
 
