@@ -44,6 +44,7 @@ class Rates:
     """Rates in readings a second, round by round."""
 
     bare: list[float] = field(default_factory=list)
+    whole: float = 0.0  # a bare loop that keeps the frames of a message together, as the agent must; once
     ingest: list[float] = field(default_factory=list)
     path: list[Whole] = field(default_factory=list)
     single: list[float] = field(default_factory=list)
@@ -62,6 +63,7 @@ def measure(run: Run) -> list[Figure]:
         rates.batch.append(boto3(run, "send-message-batch"))
         run.say(_told(rates))
     rates.bare.append(bare(run))
+    rates.whole = bare(run, "pull-whole")
     return figures(run, rates)
 
 
@@ -80,7 +82,10 @@ def figures(run: Run, rates: Rates) -> list[Figure]:
     base = f"{run.readings.name}, {run.readings.average:.0f} B, {run.frames:,} a round; bare loop {median(rates.bare):,.0f}/s"
     responder = median(one.endpoint["cpu"] for one in rates.path)
     return [
-        of_rounds("durable_ingest_ratio", ratios(rates.ingest, rates.bare), note=f"{base}; ingest {median(rates.ingest):,.0f}/s"),
+        of_rounds(
+            "durable_ingest_ratio", ratios(rates.ingest, rates.bare),
+            note=f"{base}; ingest {median(rates.ingest):,.0f}/s; a bare loop that keeps messages whole {rates.whole:,.0f}/s",
+        ),
         of_rounds(
             "device_path_ratio", ratios(paths, rates.bare),
             note=f"{base}; path {median(paths):,.0f}/s; the responder took {responder:.2f} CPU s a round",
@@ -103,9 +108,9 @@ def _requests(run: Run, rates: Rates) -> Figure:
     return of_rounds("sqs_requests_over_floor", [one / floor for one in billed], note=note)
 
 
-def bare(run: Run) -> float:
+def bare(run: Run, loop_of: str = "pull") -> float:
     """Receive and throw away."""
-    loop = Process(python("bench.references", "pull", run.frames), log=run.log)
+    loop = Process(python("bench.references", loop_of, run.frames), log=run.log)
     try:
         producer = run.push(loop.line()["endpoint"], run.frames)
         end: float = loop.result()["end"]

@@ -1,6 +1,7 @@
 """The bare loops that the agent is held against, each a process that prints one JSON line.
 
 python -m bench.references pull COUNT                  receive and throw away, pyzmq; first prints its endpoint
+python -m bench.references pull-whole COUNT            the same with `recv_multipart`, which keeps the frames of a message together
 python -m bench.references echo                        ROUTER that sends back what it gets, pyzmq; prints its endpoint, ends with its input
 python -m bench.references fdatasync FOLDER SECONDS    write 4 KiB, fdatasync, over and over
 python -m bench.references send-message URL FILE SECONDS         boto3, one reading a call
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle, islice, repeat
 from pathlib import Path
 from typing import Any, Final
@@ -32,14 +34,14 @@ def _say(**found: object) -> None:
     print(json.dumps(found), flush=True)
 
 
-def pull(count: str) -> None:
-    """As fast as pyzmq goes: one `recv` a message, nothing else."""
+def pull(count: str, *, whole: bool = False) -> None:
+    """As fast as pyzmq goes: one `recv` a message, nothing else; with `whole` one `recv_multipart`."""
     import zmq  # noqa: PLC0415  # each reference pays for what it uses only
 
     with zmq.Context() as context, context.socket(zmq.PULL) as socket:
         port = socket.bind_to_random_port("tcp://127.0.0.1")
         _say(endpoint=f"tcp://127.0.0.1:{port}")
-        receive = socket.recv
+        receive = socket.recv_multipart if whole else socket.recv
         for _ in repeat(None, int(count)):
             receive()
         _say(end=time.monotonic())
@@ -129,7 +131,8 @@ def _repeat(parts: Any, seconds: float, size: int, send: Callable[[list[str]], o
 
 
 _COMMANDS: Final[dict[str, Callable[..., None]]] = {
-    "pull": pull, "echo": echo, "fdatasync": fdatasync, "send-message": send_message, "send-message-batch": send_message_batch,
+    "pull": pull, "pull-whole": partial(pull, whole=True), "echo": echo, "fdatasync": fdatasync,
+    "send-message": send_message, "send-message-batch": send_message_batch,
 }  # fmt: skip
 
 if __name__ == "__main__":
