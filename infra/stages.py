@@ -24,8 +24,8 @@ class Stage:
     """Whether as many invocations are kept free for them, so that the account's other functions cannot starve them. AWS keeps 100 of an
     account's quota unreserved: a new account, whose quota is 10, can reserve none."""
     closing_buckets: int
-    """In how many parts, each an invocation of its own, the devices are closed at night and checked for gaps: 1 to 5.
-    A power of two reads each device's registry entry once, others several times."""
+    """In how many parts, each an invocation of its own, the devices are closed at night and checked for gaps.
+    A power of two reads each device's registry entry once, others several times. `device-agent cost` says when there are too few."""
     gap_check_minutes: int
     gap_seconds: int
     """How long a gap may stay before it rings: what a board or SQS sends again takes minutes, an outage of a board's network makes none."""

@@ -11,18 +11,53 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigNotFound,
+    ConfigParseError,
+    ConnectionError,  # noqa: A004  # botocore's own name; the built-in one is not raised here
+    CredentialRetrievalError,
+    HTTPClientError,
+    InvalidRegionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+)
 
 from device_agent.errors import ConfigError, DeviceAgentError
 
 #: Enough for the threads of one command; retries as botocore has them, an operator waits for nothing in particular.
 _CONNECTIONS = 16
+_GET_CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure` or `aws sso login`"
+_NO_CREDENTIALS = (
+    NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, ConfigNotFound, ConfigParseError, SSOError,
+)  # fmt: skip
+#: Codes of DynamoDB, S3 and SQS, in both of its spellings.
+_MISSING = frozenset({"ResourceNotFoundException", "NoSuchBucket", "404", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
+#: Common errors, in the spellings of the services that operator commands ask.
+_CREDENTIALS = frozenset({
+    "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure",
+    "SignatureDoesNotMatch", "InvalidSignatureException", "RequestExpired", "InvalidToken", "IncompleteSignature",
+    "MissingAuthenticationToken",
+})  # fmt: skip
+_RIGHTS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
 
 
 class Account:
     """One stack of one account. `close` ends its connections."""
 
     def __init__(self, *, region: str | None, endpoint_url: str | None, outputs: Mapping[str, str]) -> None:
+        """Take the operator's own credentials; nothing is asked yet.
+
+        Raises:
+            ConfigError: `endpoint_url` is no URL.
+            BotoCoreError: AWS_PROFILE names a profile that does not exist.
+        """
+        if endpoint_url and not endpoint_url.startswith(("http://", "https://")):
+            raise ConfigError(f"--endpoint-url {endpoint_url}: is no URL, such as http://localhost:4566")
         self._session = boto3.Session(region_name=region or outputs.get("Region"))
         self._endpoint_url = endpoint_url
         self._outputs = outputs
@@ -67,8 +102,39 @@ class Account:
 
 @contextmanager
 def asking(command: str) -> Iterator[None]:
-    """What AWS refuses becomes an error of ours, with the command's name before it."""
+    """What AWS refuses becomes an error of ours: one line with the command's name, what is wrong, and what to do.
+
+    Raises:
+        ConfigError: what the user says or has set is wrong: a name, the region, the credentials, their rights.
+        DeviceAgentError: AWS cannot be reached, or refused something else.
+    """
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
-        raise DeviceAgentError(f"{command}: {error}") from None
+    except ClientError as error:
+        raise _refusal(command, error) from None
+    except BotoCoreError as error:
+        raise _local(command, error) from None
+
+
+def _refusal(command: str, error: ClientError) -> DeviceAgentError:
+    told = error.response.get("Error", {})
+    code, words = str(told.get("Code", "")), " ".join(str(told.get("Message", "")).split())[:200]
+    what = f"{command}: {error.operation_name} was refused: {words or code} ({code})"
+    if code in _MISSING or (code == "ValidationError" and words.endswith("does not exist")):
+        return ConfigError(f"{what}; check the names, and --region")
+    if code in _CREDENTIALS:
+        return ConfigError(f"{what}; {_GET_CREDENTIALS}")
+    if code in _RIGHTS:
+        return ConfigError(f"{what}; use credentials that may do this (docs/operations.md)")
+    return DeviceAgentError(what)
+
+
+def _local(command: str, error: BotoCoreError) -> DeviceAgentError:
+    words = " ".join(str(error).split())
+    if isinstance(error, NoRegionError | InvalidRegionError):
+        return ConfigError(f"{command}: {words.rstrip('.')}; say --region, such as eu-central-1, or set AWS_DEFAULT_REGION")
+    if isinstance(error, _NO_CREDENTIALS):
+        return ConfigError(f"{command}: {words}; {_GET_CREDENTIALS}")
+    if isinstance(error, HTTPClientError | ConnectionError):
+        return DeviceAgentError(f"{command}: {words}; check the network, --region and --endpoint-url")
+    return DeviceAgentError(f"{command}: {words}")

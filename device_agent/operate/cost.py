@@ -14,7 +14,8 @@ from device_agent.operate.measured import Sizes
 from device_agent.operate.prices import PRICES
 from device_agent.wire.limits import BILLING_UNIT, MAX_BATCH_ENTRIES
 
-MONTH = 30.4375 * 86_400  # seconds
+DAY = 86_400  # seconds
+MONTH = 30.4375 * DAY
 #: Lambda hands at most 6 MB of JSON to a function (Lambda quotas), event attributes of each record included.
 PAYLOAD = 6_000_000
 RECORD = 700
@@ -28,10 +29,18 @@ INVOCATION = 0.25
 CLAIM = 0.010 / 32
 #: Bytes of log an invocation writes: start, end, report, one line of counts, one of metrics (measured on the local cloud, rounded up).
 LOG = 3_000
-#: Items: a claim is kept 60 days; folding reads it once (20 in 4 KiB) and writes one item a stream and day.
-CLAIM_BYTES, CLAIM_DAYS, CLAIMS_A_READ = 350, 60, 20
+#: Items: a claim is kept 60 days; folding reads it once (17 in 4 KiB) and writes one item a stream and day.
+CLAIM_BYTES, CLAIM_DAYS, CLAIMS_A_READ = 350, 60, 17
 #: What one stage has whether anything is sent or not.
-METRICS, ALARMS, DASHBOARDS = 39, 16, 1
+METRICS, ALARMS, DASHBOARDS = 40, 17, 1
+#: Looks for gaps a day (stage prod: every hour). Each reads the claims since midnight, and until the night's closing is done those of
+#: the day before: 0.6 days' worth on average, at most one and a quarter.
+LOOKS, UNFOLDED, MOST_UNFOLDED = 24, 0.6, 1.25
+#: What one core of a scheduled function (infra/scheduled.py) reads in a second: claims, at 50 us each (35 us to parse and check
+#: measured, and their way), and lines (device, stream, epoch), two queries each (docs/closing.md).
+CLAIMS_A_SECOND, LINES_A_SECOND = 20_000, 350
+#: Functions that share the devices in stage prod, and keys that one request lists.
+BUCKETS, LISTED = 4, 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +140,14 @@ def _lambda(fleet: Fleet) -> Iterator[Cost]:
     month = fleet.invocations * MONTH
     yield Cost("Lambda", "invocations", month, PRICES["lambda_request"])
     yield Cost("Lambda", "GB-seconds", month * fleet.duration * fleet.memory / 1_024, PRICES["lambda_gb_second"])
+    a_day = LOOKS * reading(fleet, UNFOLDED) + reading(fleet, 1)
+    scheduled = a_day * MONTH / DAY * CORE_MB / 1_024
+    yield Cost("Lambda", "check-gaps every hour, close-day: GB-seconds", scheduled, PRICES["lambda_gb_second"])
+
+
+def reading(fleet: Fleet, days: float) -> float:
+    """Seconds of one core in which all lines and the claims of so many days are read."""
+    return fleet.devices / LINES_A_SECOND + fleet.envelopes * DAY * days / CLAIMS_A_SECOND
 
 
 def _dynamodb(fleet: Fleet) -> Iterator[Cost]:
@@ -139,15 +156,19 @@ def _dynamodb(fleet: Fleet) -> Iterator[Cost]:
     lookups = fleet.invocations * MONTH * min(fleet.batch, fleet.devices)
     yield Cost("DynamoDB", "look-ups: a read a device and invocation", lookups, PRICES["dynamodb_read"] / 2)
     yield Cost("DynamoDB", "folding: reads", month / CLAIMS_A_READ, PRICES["dynamodb_read"])
-    yield Cost("DynamoDB", "folding: a write a stream and day", fleet.devices * MONTH / 86_400, PRICES["dynamodb_write"])
+    yield Cost("DynamoDB", "folding: a write a stream and day", fleet.devices * MONTH / DAY, PRICES["dynamodb_write"])
+    look = 2 * fleet.devices + fleet.envelopes * DAY * UNFOLDED / CLAIMS_A_READ
+    yield Cost("DynamoDB", "check-gaps every hour: reads", LOOKS * MONTH / DAY * look, PRICES["dynamodb_read"] / 2)
     if fleet.fifo:
         yield Cost("DynamoDB", "state: position and topics an envelope", month * (1 + fleet.topics), PRICES["dynamodb_write"])
-    held = fleet.envelopes * CLAIM_DAYS * 86_400 * CLAIM_BYTES / 1e9
+    held = fleet.envelopes * CLAIM_DAYS * DAY * CLAIM_BYTES / 1e9
     yield Cost("DynamoDB", "claims of 60 days, GB", held, PRICES["dynamodb_gb_month"])
 
 
 def _s3(fleet: Fleet) -> Iterator[Cost]:
     yield Cost("S3", "objects: a PUT an invocation", fleet.invocations * MONTH, PRICES["s3_put"])
+    lists = BUCKETS * (LOOKS * UNFOLDED + 1) * (1 + fleet.invocations * DAY / LISTED)
+    yield Cost("S3", "check-gaps and close-day: listing the day", lists * MONTH / DAY, PRICES["s3_put"])
     held = fleet.readings * MONTH * fleet.sizes.lake * fleet.keep / 1e9
     yield Cost("S3", f"the lake with {fleet.keep:g} months in it, GB", held, PRICES["s3_gb_month"])
 

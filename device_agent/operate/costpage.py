@@ -139,6 +139,8 @@ Below one reading per linger and device each reading is an envelope of its own, 
 - An invocation takes up to 1,000 envelopes or 6 MB. Its time: 0.25 s, a claim of 10 ms each among 32 at a time, and the readings
   at half the measured speed of landing ([landing.md](landing.md)).
 - A claim is 350 bytes for 60 days; then close-day's ranges stand for it.
+- Every hour check-gaps reads the claims that are not folded yet, 0.6 days' worth on average, 17 in a read unit of which half is paid,
+  at 20,000 a second for one core. `gap_check_minutes` in `infra/stages.py` makes it rarer.
 - Sending over the internet costs nothing at AWS; what a radio link costs is yours to add: bytes a reading are above.
 
 ## Which limit comes first
@@ -147,10 +149,12 @@ With the stage `prod` as it is (50 invocations at a time):
 
 {limits}
 
-In words, up to a million boards: messages in flight come near first, while batches wait for their window; beyond that limit SQS
-hands out no more until some are done, so it delays and loses nothing. Then `archive_concurrency`, a number in `infra/stages.py`,
-and the table's writes a second, a quota that AWS raises on request. A longer linger lowers all three, and saves money as well. Then
-the account's Lambda concurrency. FIFO queues have a limit of their own, 70,000 calls a second ({region}; less elsewhere):
+In words, up to a million boards: a look for gaps reads a day's claims, so it comes near first. From some thousands of boards on that
+close an envelope every 5 s four `closing_buckets` are too few; until there are more, the alarm *Unwatched* tells of it, and nothing
+else suffers. Then messages in flight, while batches wait for their window; beyond that limit SQS hands out no more until some are done,
+so it delays and loses nothing. Then `archive_concurrency`, a number in `infra/stages.py` as well, and the table's writes a second, a
+quota that AWS raises on request. A longer linger lowers all of them, and saves money. Then the account's Lambda concurrency.
+FIFO queues have a limit of their own, 70,000 calls a second ({region}; less elsewhere):
 `device-agent cost --fifo` shows it. The ledger's partitions are one per device, stream and epoch and never come near their 1,000
 writes a second; the registry's 16 bear a million boards that all start anew within ten minutes, at a tenth of what they can take.
 A stage is a deployment: beyond all this, split the fleet over several.

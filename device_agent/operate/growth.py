@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from device_agent.operate import prices
+from device_agent.operate import cost, prices
 from device_agent.operate.cost import Fleet
 from device_agent.wire.ledger import SHARDS
 
@@ -63,6 +63,10 @@ def _limits(fleet: Fleet, concurrency: int) -> Iterator[Limit]:
     yield Limit(
         name="objects a second, of one stream and day", used=fleet.invocations, most=prices.PUTS_A_SECOND,
         remedy="more envelopes a batch, or several streams: S3 counts by prefix",
+    )  # fmt: skip
+    yield Limit(
+        name="seconds of the longest look for gaps", used=cost.reading(fleet, cost.MOST_UNFOLDED) / cost.BUCKETS,
+        most=prices.LAMBDA_SECONDS, remedy="more closing_buckets in infra/stages.py; a longer linger makes fewer claims",
     )  # fmt: skip
     if fleet.fifo:
         yield Limit(

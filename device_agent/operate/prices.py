@@ -34,6 +34,7 @@ PRICES: Final = {
 FIFO_CALLS_A_SECOND: Final = 70_000  # high throughput, each of send, receive, delete; us-east-1, less elsewhere (SQS quotas)
 IN_FLIGHT: Final = 120_000  # messages of one queue, standard or FIFO (SQS quotas)
 LAMBDA_CONCURRENCY: Final = 1_000  # an account's default quota; also the most that an SQS mapping may be given
+LAMBDA_SECONDS: Final = 900  # the longest that an invocation may take
 TABLE_WRITES_A_SECOND: Final = 40_000  # on demand, a table's default quota (DynamoDB quotas)
 PARTITION_WRITES_A_SECOND: Final = 1_000  # one partition key's worth (DynamoDB quotas)
 PUTS_A_SECOND: Final = 3_500  # S3, one prefix

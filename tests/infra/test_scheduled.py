@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App as AwsApp
+from aws_cdk.assertions import Template
 
 from device_agent.wire import ledger
+from infra.ingestion import IngestionStack
 from infra.scheduled import Job
+from infra.settings import Settings
+from infra.stages import STAGES
 from tests.infra.synth import App
 
 
@@ -69,8 +76,29 @@ def test_gaps_are_looked_for_often_enough_and_read_only(app: App) -> None:
     assert function["Environment"]["Variables"]["GAP_SECONDS"] == "3600"
 
 
-def test_a_job_has_at_most_as_many_inputs_as_a_rule_has_targets() -> None:
-    with pytest.raises(ValueError, match="1 to 5 targets"):
+def test_a_job_that_would_never_run_is_refused() -> None:
+    with pytest.raises(ValueError, match="never run"):
         Job(
-            name="n", handler="h", timeout=1, memory=128, schedule=None, inputs=[{}] * 6, table_actions=(), object_actions=(),  # type: ignore[arg-type]
+            name="n", handler="h", timeout=1, schedule=None, inputs=[], table_actions=(), object_actions=(),  # type: ignore[arg-type]
         )  # fmt: skip
+
+
+def test_more_buckets_than_a_rule_has_targets_get_a_second_rule() -> None:
+    app = AwsApp()
+    stage = replace(STAGES["dev"], closing_buckets=12)
+    settings = Settings(stage=stage, sse="sqs", arch="arm64", bundle="host")
+    stack = IngestionStack(app, "many", settings=settings, code=Path(__file__).parent)
+    rules = Template.from_stack(stack).find_resources("AWS::Events::Rule")
+    for job in ("CloseDay", "CheckGaps"):
+        inputs = [
+            [json.loads(target["Input"])["bucket"] for target in rule["Properties"]["Targets"]]
+            for name, rule in rules.items()
+            if name.startswith(job)
+        ]
+        assert max(map(len, inputs)) <= 5
+        assert sorted(sum(inputs, [])) == list(range(12))
+
+
+def test_a_scheduled_function_has_one_core(app: App) -> None:
+    for name in ("CloseDay", "CheckGaps"):
+        assert app.ingestion.one("AWS::Lambda::Function", name)[1]["MemorySize"] == 1769

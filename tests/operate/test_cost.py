@@ -16,6 +16,8 @@ from device_agent.operate.cost import MONTH, Fleet
 from device_agent.operate.measured import Sizes, measure, sensor_readings
 from device_agent.wire import envelope
 from device_agent.wire.limits import KIB, MAX_READINGS
+from infra.scheduled import MEMORY
+from infra.stages import STAGES
 from lambdas.landing.draft import _LEVEL, Draft
 from lambdas.landing.rows import lines as lake_lines
 
@@ -86,6 +88,22 @@ def test_the_lines_are_what_a_calculation_by_hand_gives() -> None:
     assert dollars(fleet, "objects") == pytest.approx(million / 400 * 5)
     assert dollars(fleet, "the lake") == pytest.approx(1_000 * 10 * MONTH * 30 * 12 / 1e9 * 0.023)
     assert cost.total(cost.naive(fleet, together=1)) > 1_000 * 10 * MONTH * 0.40e-6
+
+
+def test_looking_for_gaps_is_paid_by_the_claims_of_a_day_and_by_the_lines() -> None:
+    fleet = Fleet(devices=1_000, rate=10, sizes=ONE)  # 100 envelopes a second
+    unfolded = 100 * 86_400 * 0.6
+    looks = MONTH / 3_600
+    assert dollars(fleet, "check-gaps every hour: reads") == pytest.approx(looks * (2_000 + unfolded / 17) * 0.125e-6 / 2)
+    seconds = looks * (1_000 / 350 + unfolded / 20_000) + MONTH / 86_400 * (1_000 / 350 + 100 * 86_400 / 20_000)
+    assert dollars(fleet, "check-gaps every hour, close-day") == pytest.approx(seconds * 1_769 / 1_024 * 0.0000133334)
+    assert dollars(fleet, "check-gaps and close-day: listing") < 1
+
+
+def test_the_model_knows_the_stage_that_it_speaks_of() -> None:
+    prod = STAGES["prod"]
+    assert (24 * 60 // prod.gap_check_minutes, prod.closing_buckets) == (cost.LOOKS, cost.BUCKETS)
+    assert cost.CORE_MB == MEMORY
 
 
 def test_sqs_is_paid_by_started_64_kib() -> None:
