@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: the one local cloud that every end-to-end test of a session shares."""
+"""Fixtures of the whole suite: the one local cloud that every end-to-end test of a session shares, and the leak check of every test."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.lab.leaks import nothing_is_left_open
+
 if TYPE_CHECKING:
     from localcloud import LocalCloud
+
+__all__ = ["nothing_is_left_open"]  # fixture
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ Promises
 4. It never refuses to start for what is in the files or cannot be read of them, and it reads one segment a log, whatever the backlog: file
    names say the rest.
 5. A number is not used again although the file that showed its use is damaged or gone: where the journal knows of later numbers than the
-   log, or the end of the log cannot be read, a new epoch begins.
+   log, or the end of the log cannot be read, or nothing of a segment with readings is sound, a new epoch begins.
 
 Layout of the directory (`docs/spool.md`):
 
@@ -36,12 +36,14 @@ from device_agent.spool.files import Files, whole_or_zeros
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.journal import Journal
 from device_agent.spool.log import Log
+from device_agent.spool.record import HEADER_SIZE
 from device_agent.spool.scan import Damage, Scan, scan
 from device_agent.spool.segment import Segment, parse_name
 from device_agent.wire.limits import MAX_DECODED
 
 _EPOCH_DIRECTORY: Final = re.compile(r"([0-9]{6})-([0-9a-f]{16})", re.ASCII)
 UNKNOWN_MACHINE: Final = bytes(16)
+_HEAD: Final = HEADER_SIZE + 24  # bytes of a segment's first record: see `record.segment_body`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,8 @@ def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -
     fd = files.open(last.path)
     data, whole = whole_or_zeros(files, fd, last.path)
     found = scan(data, number=last.number, base=last.base)
-    if not whole or used >= found.next:
+    spoilt = not found.valid and len(data.rstrip(b"\0")) > _HEAD  # a crash while it was made leaves no more than its header
+    if not whole or spoilt or used >= found.next:
         made.ends_early = True
         found.damage.append(Damage(found.next, used, 0, 0, "the end of the log is lost"))
         found.next = max(found.next, used + 1)

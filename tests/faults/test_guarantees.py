@@ -62,7 +62,7 @@ def test_the_short_form_names_files_whose_tests_the_long_one_names() -> None:
 
 def test_every_file_of_fault_tests_is_named() -> None:
     named = {file for file, _ in _NODE.findall(LONG)}
-    about_tests = {"faults/test_guarantees.py", "faults/test_judge.py"}
+    about_tests = {"faults/test_guarantees.py", "faults/test_judge.py", "faults/test_leaks.py"}
     files = {f"faults/{path.name}" for path in (ROOT / "tests" / "faults").glob("test_*.py")}
     assert files - about_tests <= named
 

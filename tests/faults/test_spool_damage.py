@@ -189,7 +189,12 @@ def _cut(world: World, files: dict[str, Inode], name: str) -> None:
     del files[name].current[used // 2 :]
 
 
-@pytest.mark.parametrize("damage", [_empty, _rubbish, _gone, _cut])
+def _rubbish_in_the_journal_too(world: World, files: dict[str, Inode], name: str) -> None:
+    for one in (name, "delivered.journal"):
+        _rubbish(world, files, one)
+
+
+@pytest.mark.parametrize("damage", [_empty, _rubbish, _rubbish_in_the_journal_too, _gone, _cut])
 def test_numbers_that_the_cloud_has_are_not_used_again_when_the_end_of_the_log_is_lost(
     damage: Callable[[World, dict[str, Inode], str], None],
 ) -> None:
