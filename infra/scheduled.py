@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 MEMORY = 1769
-"""MiB that make one core (Lambda documentation): what takes the time is reading claims, and twice the core costs the same for half the time."""
+"""MiB that make one core (Lambda documentation). Reading claims takes the time, and half a core twice as long costs the same."""
 
 TARGETS = 5
 """EventBridge's most targets of a rule (its quotas)."""

@@ -96,7 +96,7 @@ def test_more_buckets_than_a_rule_has_targets_get_a_second_rule() -> None:
             if name.startswith(job)
         ]
         assert max(map(len, inputs)) <= 5
-        assert sorted(sum(inputs, [])) == list(range(12))
+        assert sorted(bucket for some in inputs for bucket in some) == list(range(12))
 
 
 def test_a_scheduled_function_has_one_core(app: App) -> None:
