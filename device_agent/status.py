@@ -89,4 +89,17 @@ def ask(directory: Path) -> dict[str, Any]:
                 answer: dict[str, Any] = json.load(stream)
                 return answer
     except (OSError, ValueError) as error:
-        raise NotRunning(f"no agent answers in {directory} ({error}); is it running, and may you read there?") from error
+        raise NotRunning(_why(directory, error)) from error
+
+
+def _why(directory: Path, error: OSError | ValueError) -> str:
+    start = "start it (`systemctl start device-agent`, or `device-agent run`), or name the right --config or --directory"
+    if isinstance(error, PermissionError):
+        return f"user {os.geteuid()} may not ask the agent in {directory}; ask as root or as the agent's user (sudo)"
+    if isinstance(error, FileNotFoundError) and not directory.exists():
+        return f"no agent has run in {directory}: there is no such directory; {start}"
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return f"no agent is running in {directory}; {start}"
+    if isinstance(error, TimeoutError):
+        return f"the agent in {directory} does not answer within {10 * _TIMEOUT:.0f} s; look into its log"
+    return f"no agent answers in {directory}: {getattr(error, 'strerror', None) or error}; look into its log"

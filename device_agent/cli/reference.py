@@ -170,7 +170,7 @@ def _argument(action: argparse.Action) -> str:
     name = (
         f"{', '.join(action.option_strings)}{value}"
         if action.option_strings
-        else action.metavar or ", ".join(action.choices or (action.dest,))
+        else ", ".join(action.choices or (str(action.metavar or action.dest),))
     )
     return f"| `{name}` | {_code_marks(action.help or '')}{' (required)' if action.required and action.option_strings else ''} |"
 

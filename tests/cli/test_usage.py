@@ -48,6 +48,21 @@ def test_wrong_usage_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixt
     assert "usage: device-agent" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["deadletters", "fleet", "quarantine", "spool"])
+def test_a_command_without_its_action_names_the_choices(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"device-agent {name}: error: the following arguments are required: {{")
+    assert "show" in last or "verify" in last
+
+
+def test_status_of_a_spool_that_nobody_has_made_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--directory", str(tmp_path / "none")]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"device-agent: no agent has run in {tmp_path}/none: there is no such directory; start it")
+    assert "Errno" not in shown
+
+
 @pytest.mark.parametrize("name", ["check", "run", "status"])
 def test_a_missing_configuration_is_exit_code_2_and_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "agent.toml"

@@ -245,7 +245,7 @@ def test_nobody_there_is_exit_code_1_and_one_line(tmp_path: Path, capsys: pytest
         assert main(["send", "--config", str(path), "--input", name, "--timeout", "200ms", "x"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5
-    assert lines[0].startswith(f"device-agent: no agent answers in {tmp_path}/spool")
+    assert lines[0].startswith(f"device-agent: no agent has run in {tmp_path}/spool: there is no such directory; start it")
     assert all("no agent took the reading or answered within 0.2 seconds" in line for line in lines[1:])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,36 @@ def test_multicast_without_support_says_which_library_has_it(bench: Bench) -> No
     (mistake,) = check_inputs([config(connect=(endpoint,), pattern=Pattern.SUB)])
     assert "was built without epgm" in str(mistake)
     assert mistake.key == ("input", "in", "connect")
+
+
+@pytest.mark.skipif(not zmq.has("pgm"), reason="this libzmq was built without PGM; Debian's python3-zmq has it")
+@pytest.mark.parametrize("verb", ["bind", "connect"])
+def test_a_subscriber_hears_a_multicast_publisher_and_only_its_topics(bench: Bench, verb: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"epgm://127.0.0.1;239.192.1.1:{free.getsockname()[1]}"
+    bound, connected = ((endpoint,), ()) if verb == "bind" else ((), (endpoint,))
+    bench.start(
+        InputConfig(
+            name="in", pattern=Pattern.SUB, stream="telemetry", bind=bound, connect=connected, topic="first-frame", subscribe=("a", "b")
+        )
+    )
+    with bench.context.socket(zmq.PUB) as pub:
+        pub.setsockopt(zmq.LINGER, 0)
+        pub.setsockopt(zmq.RATE, 10_000)
+        pub.bind(endpoint)
+        for number in range(500):
+            pub.send_multipart([b"abc"[number % 3 : number % 3 + 1], b"%d" % number])
+            if len(bench.sink.payloads()) >= 10:
+                break
+            time.sleep(0.02)
+    readings = [
+        (topic, payload) for batch in bench.sink.batches for topic, payload in zip(batch.run.topics or (), batch.run.payloads, strict=True)
+    ]
+    assert len(readings) >= 10
+    assert {topic for topic, _ in readings} == {"a", "b"}
+    numbers = [int(bytes(payload)) for _, payload in readings if isinstance(payload, bytes)]
+    assert numbers == sorted(numbers)
 
 
 def test_check_finds_every_mistake_at_once_and_binds_nothing(tmp_path: Path) -> None:

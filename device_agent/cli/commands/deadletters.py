@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments: actions are a positional word, so that all options may stand anywhere."""
     from device_agent.cli.account import add_account  # noqa: PLC0415  # small, but not for the list of commands
 
-    parser.add_argument("action", choices=["list", "show", "export", "redrive"], help="what to do")
+    parser.add_argument("action", choices=["list", "show", "export", "redrive"], metavar="{list,show,export,redrive}", help="what to do")
     parser.add_argument("--queue", choices=[*_QUEUES, "all"], default="all", help="whose dead letters (default: all)")
     add_account(parser)
     parser.add_argument("--id", action="append", default=[], metavar="ID", help="only the letter with this message id; may be repeated")

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     from device_agent.cli.account import add_account  # noqa: PLC0415  # small, but not for the list of commands
 
-    parser.add_argument("action", choices=["ls", "show"], help="what to do")
+    parser.add_argument("action", choices=["ls", "show"], metavar="{ls,show}", help="what to do")
     parser.add_argument("device", nargs="?", metavar="DEVICE", help="show: which device")
     add_account(parser)
     parser.add_argument("--stream", metavar="NAME", help="only this stream")

@@ -39,7 +39,7 @@ _ACTIONS: Final = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions, each a parser of its own: so IDs and options may stand in any order."""
-    choices = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+    choices = parser.add_subparsers(dest="action", required=True, metavar=f"{{{','.join(_ACTIONS)}}}", title="actions")
     for name, text in _ACTIONS.items():
         sub = choices.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
         sub.set_defaults(ids=[], all=False, json=False, yes=False)

@@ -34,7 +34,9 @@ device-agent spool export --config agent.toml --output readings.ndjson
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("action", choices=["ls", "verify", "cat", "export", "repair"], help="what to do")
+    parser.add_argument(
+        "action", choices=["ls", "verify", "cat", "export", "repair"], metavar="{ls,verify,cat,export,repair}", help="what to do"
+    )
     add_place(parser)
     parser.add_argument("--stream", default="", metavar="NAME", help="ls, verify, cat, export: only this stream")
     parser.add_argument("--epoch", default="", metavar="EPOCH", help="cat, export: only this epoch")
