@@ -87,6 +87,16 @@ def input_crowded(*, input: str, limit: int) -> None:  # noqa: A002
     _say(logging.WARNING, "more peers than max_connections, further ones are turned away", input=input, max_connections=limit)
 
 
+def input_heavy(*, input: str, size: int, high_water_mark: int, enough: int) -> None:  # noqa: A002
+    """Readings are so large that what ZeroMQ may hold of a peer is worth a setting. Once an input."""
+    _say(
+        logging.WARNING,
+        "readings are large: while the disk is behind, ZeroMQ may hold high_water_mark of them in memory for each peer; lower it, "
+        "which costs no speed with such readings",
+        input=input, mean_bytes=size, high_water_mark=high_water_mark, mib_a_peer=size * high_water_mark >> 20, enough=enough,
+    )  # fmt: skip
+
+
 def peer_denied(*, input: str, address: str, key: str) -> None:  # noqa: A002
     """A peer's public key is not on the input's list."""
     _say(logging.WARNING, "peer denied: its key is not in the input's `curve.allow`", input=input, address=address, key=key)

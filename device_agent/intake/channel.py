@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import Enum
+from typing import Final
 
 import zmq
 
+from device_agent import events
 from device_agent.config import InputConfig
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Batch, Replies, Sink, Verdict
 from device_agent.router import Oversize, Received, Router
+from device_agent.wire.limits import MIB
+
+#: Bytes that ZeroMQ may hold of one peer before the log says which setting bounds them: a sixteenth of a board of 512 MB.
+HELD: Final = 32 * MIB
+#: Readings over which their mean size is taken.
+_SAMPLE: Final = 100
 
 
 class Gate(Enum):
@@ -35,6 +43,7 @@ class Channel(ABC):
         self.metrics = metrics
         self._sink = sink
         self._router = Router(config, max_reading=sink.max_reading, replies=replies)
+        self._sample: tuple[int, int] | None = (0, 0)  # readings and bytes since the last look at their mean; None: it was told
         self._full: dict[str, str] = {}  # streams that are full, with what a refused client is told
 
     def gate(self) -> Gate:
@@ -55,6 +64,8 @@ class Channel(ABC):
     def turn(self, time: int, synced: bool) -> int:  # data, as in Run
         """Receive a turn, hand it to the sink, and return the number of readings."""
         received = self.receive(time, synced)
+        if self._sample is not None:
+            self._weigh(received)
         batches, oversize = self._router.route(received)
         for batch in batches:
             if batch.stream in self._full:
@@ -68,6 +79,21 @@ class Channel(ABC):
             self.metrics.oversize += 1
             self.too_large(reading)
         return len(received)
+
+    def _weigh(self, received: Received) -> None:
+        """Tell once if the readings are so large that ZeroMQ may hold more of a peer than `HELD`: it counts messages, not bytes."""
+        count, size = self._sample or (0, 0)
+        count, size = count + len(received), size + received.size
+        self._sample = (count, size)
+        if count < _SAMPLE:
+            return
+        self._sample = (0, 0)
+        if size // count * self.config.high_water_mark > HELD:
+            self._sample = None
+            mean = size // count
+            events.input_heavy(
+                input=self.config.name, size=mean, high_water_mark=self.config.high_water_mark, enough=max(1, HELD // mean)
+            )  # fmt: skip
 
     def handed_over(self, batch: Batch) -> None:  # noqa: B027  # patterns without replies expect nothing back
         """Take note of a batch that the sink is about to get."""

@@ -30,6 +30,20 @@ def test_push_waits_while_there_is_no_room_and_nothing_is_lost(bench: Bench, ver
     assert bench.sink.wait_for(sent) == [payload] * sent
 
 
+@pytest.mark.parametrize(("size", "mark", "told"), [(50_000, 1000, True), (50_000, 100, False), (500, 1000, False)])
+def test_the_log_says_once_which_setting_bounds_what_zeromq_holds_of_large_readings(
+    bench: Bench, caplog: pytest.LogCaptureFixture, size: int, mark: int, told: bool
+) -> None:
+    push = bench.client(zmq.PUSH, bench.run(high_water_mark=mark))
+    for _ in range(350):
+        push.send(b"x" * size)
+    bench.sink.wait_for(350)
+    lines = [record.getMessage() for record in caplog.records if "readings are large" in record.getMessage()]
+    assert len(lines) == told
+    if told:
+        assert "mib_a_peer=47 enough=671" in lines[0]
+
+
 def test_requests_are_refused_with_the_reason_while_the_disk_is_full_and_taken_when_it_is_not(bench: Bench) -> None:
     req = bench.client(zmq.REQ, bench.run(Pattern.REP))
     bench.sink.verdicts["telemetry"] = Verdict.FULL
