@@ -29,6 +29,8 @@ def example(name: str, *options: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", ["sensors_push.py", "weather_pub.py", "order_req.py", "pipeline_dealer.py"])
 def test_every_program_explains_itself(name: str) -> None:
+    if name == "sensors_push.py":
+        pytest.importorskip("psutil")
     done = subprocess.run([sys.executable, str(EXAMPLES / name), "--help"], capture_output=True, text=True, timeout=30, check=True)
     assert "--connect" in done.stdout
 
@@ -69,6 +71,22 @@ def test_a_pipelining_dealer_matches_every_answer(bench: Bench) -> None:
     assert example("pipeline_dealer.py", "--connect", endpoint, "--count", "300") == {"sent": 300, "acknowledged": 300, "refused": 0}
 
 
+def test_a_pipelining_dealer_keeps_its_rate_and_logs_what_was_acknowledged(bench: Bench, tmp_path: Path) -> None:
+    endpoint = bench.run(Pattern.ROUTER, message_id="first-frame")
+    log = tmp_path / "log"
+    result = example("pipeline_dealer.py", "--connect", endpoint, "--rate", "20", "--seconds", "0.5", "--log", str(log))
+    assert 5 <= result["sent"] <= 11
+    assert result["acknowledged"] == result["sent"]
+    assert [json.loads(line)["n"] for line in log.read_text().splitlines()] == list(range(result["sent"]))
+
+
+def test_a_pipelining_dealer_says_what_got_no_answer(bench: Bench) -> None:
+    bench.sink.hold = True
+    endpoint = bench.run(Pattern.ROUTER, message_id="first-frame")
+    result = example("pipeline_dealer.py", "--connect", endpoint, "--count", "5", "--timeout", "0.3")
+    assert result == {"sent": 5, "acknowledged": 0, "refused": 0}
+
+
 def test_the_publisher_reaches_a_subscriber(bench: Bench) -> None:
     endpoint = bench.run(Pattern.SUB, topic="first-frame", subscribe=("weather/temperature",))
     assert example("weather_pub.py", "--connect", endpoint, "--rate", "100", "--count", "60") == {"sent": 60}
@@ -81,5 +99,9 @@ def test_the_c_program_compiles_and_pushes(bench: Bench, tmp_path: Path) -> None
     program = tmp_path / "push"
     subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-o", str(program), str(EXAMPLES / "push.c"), "-lzmq"], check=True, timeout=60)
     endpoint = bench.run(topic="first-frame")
-    assert run(str(program), endpoint, "25") == {"sent": 25}
+    log = tmp_path / "log"
+    assert run(str(program), "--connect", endpoint, "--count", "25", "--rate", "500", "--log", str(log)) == {"sent": 25}
     assert len(bench.sink.wait_for(25)) == 25
+    assert [json.loads(line)["n"] for line in log.read_text().splitlines()] == list(range(25))
+    sent = run(str(program), "--connect", endpoint, "--count", "1000000", "--rate", "20", "--seconds", "0.5")["sent"]
+    assert 5 <= sent <= 11
