@@ -108,6 +108,8 @@ class Log:
             return
         data = segments.read(self._files, segment.path)
         found = scan(data, number=segment.number, base=segment.base, end=following.base)
+        if found.epoch not in {"", self.epoch}:  # another log's file in place of ours
+            found = scan(b"", number=segment.number, base=segment.base, end=following.base)
         with self.lock:
             if segment.dead or segment not in self.state.segments:
                 return

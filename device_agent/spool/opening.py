@@ -109,12 +109,12 @@ def open_epochs(directory: str, setting: Setting) -> list[Epoch]:
         path = f"{directory}/{(found[-1][0] if found else 0) + 1:06d}-{epoch}"
         files.make_directory(path)
         files.sync_directory(directory)
-        epochs.append(open_epoch(path, epoch, setting))
+        epochs.append(open_epoch(path, epoch, setting, new=True))
         events.spool_new_epoch(setting.stream, epoch, why)
     return epochs
 
 
-def open_epoch(directory: str, epoch: str, setting: Setting) -> Epoch:
+def open_epoch(directory: str, epoch: str, setting: Setting, *, new: bool = False) -> Epoch:
     """Open one log, or make its first segment. Raises OSError."""
     journal = Journal(files=setting.files, directory=directory, epoch=epoch, limit=setting.room.share.journal, now=setting.clock.now)
     settled, told = journal.load()
@@ -138,7 +138,7 @@ def open_epoch(directory: str, epoch: str, setting: Setting) -> Epoch:
     if segments:
         _resume(made, segments, used, setting)
     else:
-        made.ends_early = used > 0
+        made.ends_early = not new
         appender.begin(number=1, base=used + 1)
     return made
 
@@ -149,7 +149,10 @@ def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -
     fd = files.open(last.path)
     data, whole = whole_or_zeros(files, fd, last.path)
     found = scan(data, number=last.number, base=last.base)
-    spoilt = not found.valid and len(data.rstrip(b"\0")) > _HEAD  # a crash while it was made leaves no more than its header
+    if found.epoch not in {"", made.log.epoch}:
+        found = Scan(next=last.base)  # another log's file in place of ours
+    # a crash while it was made leaves no more than its header, and in the first segment of a log there is nothing to go on with
+    spoilt = not found.valid and (last.base == 1 or len(data.rstrip(b"\0")) > _HEAD)
     if not whole or spoilt or used >= found.next:
         made.ends_early = True
         found.damage.append(Damage(found.next, used, 0, 0, "the end of the log is lost"))

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.sqs.model import SqsError
 from tests.lab.agent import wait_for
 from tests.lab.board import Board
+from tests.lab.leaks import watched
 from tests.lab.proxy import Fate, Faults, Proxy
 
 #: What a status may call what the proxy does.
@@ -27,53 +28,53 @@ TOLD = {
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+def shared_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """One agent for all tests of this file: each leaves the cloud well, and nothing on the way."""
-    with Board(tmp_path_factory.mktemp("c"), read_timeout="1s") as board:
+    with watched(), Board(tmp_path_factory.mktemp("c"), read_timeout="1s") as board:
         board.agent.start()
         yield board
 
 
-def _in_order(board: Board) -> bool:
+def _in_order(shared_board: Board) -> bool:
     """Whether the FIFO queue got the envelopes by their numbers, however often each."""
-    found = [one.deduplication_id for one in board.sqs.accepted if one.group is not None]
+    found = [one.deduplication_id for one in shared_board.sqs.accepted if one.group is not None]
     firsts = [int(str(ident).rpartition("-")[2], 10) for ident in dict.fromkeys(found)]
     return firsts == sorted(firsts)
 
 
 @pytest.mark.parametrize("fate", TOLD, ids=lambda fate: fate.value.replace(" ", "-"))
-def test_the_cloud_fails_for_a_while(fate: Fate, board: Board) -> None:
-    board.proxy.faults = Faults(rate=1.0, kinds=(fate,))
+def test_the_cloud_fails_for_a_while(fate: Fate, shared_board: Board) -> None:
+    shared_board.proxy.faults = Faults(rate=1.0, kinds=(fate,))
     for name in ("pipeline", "bulk"):
-        assert all(answer.ok for answer in board.ask(60, name=name)), "readings are taken while the cloud is away"
+        assert all(answer.ok for answer in shared_board.ask(60, name=name)), "readings are taken while the cloud is away"
     for stream in ("events", "telemetry"):
-        said = wait_for(lambda stream=stream: (up := board.uplink(stream))["state"] != "ok" and up, what="the status")  # type: ignore[misc]
+        said = wait_for(lambda stream=stream: (up := shared_board.uplink(stream))["state"] != "ok" and up, what="the status")  # type: ignore[misc]
         assert TOLD[fate] in said["problem"]
         assert said["problem"]
-    board.proxy.heal()
-    board.everything_arrives()
-    wait_for(lambda: board.uplink()["state"] == "ok", what="the status")
-    assert _in_order(board)
+    shared_board.proxy.heal()
+    shared_board.everything_arrives()
+    wait_for(lambda: shared_board.uplink()["state"] == "ok", what="the status")
+    assert _in_order(shared_board)
 
 
 @pytest.mark.slow
-def test_the_cloud_fails_at_random_under_load(board: Board) -> None:
-    board.proxy.faults = Faults(rate=0.6)
+def test_the_cloud_fails_at_random_under_load(shared_board: Board) -> None:
+    shared_board.proxy.faults = Faults(rate=0.6)
     for _ in range(30):
-        board.ask(20)
-        board.ask(20, name="bulk")
-    board.proxy.heal()
-    board.everything_arrives()
-    assert _in_order(board)
+        shared_board.ask(20)
+        shared_board.ask(20, name="bulk")
+    shared_board.proxy.heal()
+    shared_board.everything_arrives()
+    assert _in_order(shared_board)
 
 
-def test_a_latency_of_a_second_costs_time_and_nothing_else(board: Board) -> None:
-    board.proxy.faults = Faults(every=0.9, only="")
+def test_a_latency_of_a_second_costs_time_and_nothing_else(shared_board: Board) -> None:
+    shared_board.proxy.faults = Faults(every=0.9, only="")
     began = time.monotonic()
-    assert all(answer.ok for answer in board.ask(200))
+    assert all(answer.ok for answer in shared_board.ask(200))
     assert time.monotonic() - began < 3, "acknowledgements do not wait for the cloud"
-    board.everything_arrives()
-    board.proxy.heal()
+    shared_board.everything_arrives()
+    shared_board.proxy.heal()
 
 
 @pytest.mark.slow
@@ -87,15 +88,15 @@ def test_over_a_modem_a_backlog_too_large_for_one_request_arrives_in_smaller_one
         board.everything_arrives(60)
 
 
-def test_a_queue_that_is_deleted_and_made_again_gets_everything(board: Board) -> None:
-    board.sqs.model.delete_queue("events.fifo")
-    board.ask(20)
-    said = wait_for(lambda: (up := board.uplink())["state"] != "ok" and up, what="the status")
+def test_a_queue_that_is_deleted_and_made_again_gets_everything(shared_board: Board) -> None:
+    shared_board.sqs.model.delete_queue("events.fifo")
+    shared_board.ask(20)
+    said = wait_for(lambda: (up := shared_board.uplink())["state"] != "ok" and up, what="the status")
     assert "does not exist" in said["problem"]
-    board.sqs.create("events.fifo")
-    board.everything_arrives()
+    shared_board.sqs.create("events.fifo")
+    shared_board.everything_arrives()
     with pytest.raises(SqsError):
-        board.sqs.model.url("nothing.fifo")
+        shared_board.sqs.model.url("nothing.fifo")
 
 
 def test_a_host_name_that_does_not_resolve_is_told_and_waited_for(tmp_path_factory: pytest.TempPathFactory) -> None:

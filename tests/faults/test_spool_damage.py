@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device_agent.errors import SpoolError
+from device_agent.wire import block
 from device_agent.wire.limits import KIB, MIB
 from tests.spool.disk import Inode
 from tests.spool.world import ROOT, Twin, World
@@ -253,3 +255,52 @@ def test_a_page_that_the_card_does_not_give_back_does_not_keep_the_agent_from_st
     if name == ".journal":
         world.twins["a"].acknowledged |= acknowledged
         world.check()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_segment_of_another_log_is_not_taken_for_ones_own(closed: bool) -> None:
+    """It was: records know the number of their segment, not their epoch, and its readings were sent under this log's numbers."""
+    world, other = backlog(), World(max_bytes=1 * MIB, seed=77)
+    for _ in range(40):
+        other.commit(5, 1400)
+    other.spool.stop()
+    other.spool.close()
+    at = 0 if closed else -1
+    logs(world)[at].current[:] = logs(other)[at].current
+    if closed:
+        assert reopen(world) == set()  # `see` holds every payload against what was acknowledged
+        assert world.twins["a"].noticed
+        return
+    epoch = next(path for path in world.disk.directories if "/000001-" in path).rpartition("-")[2]
+    world.restart(cut=False)
+    assert world.spool.status()["streams"]["a"]["epoch"] != epoch
+    while (border := world.spool.take("a")) is not None:
+        for one in world.spool.read(border):
+            for seq, payload in enumerate(block.decode(one.data).payloads, start=one.first):
+                assert world.twins["a"].acknowledged[seq] == payload
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+def test_whichever_call_fails_while_opening_it_opens_now_or_the_next_time_with_everything(number: int) -> None:
+    refused = 0
+    for at in range(40):
+        world = backlog()
+        calls = 0
+
+        def fail(operation: str, path: str, at: int = at) -> OSError | None:
+            nonlocal calls
+            calls += 1
+            return OSError(number, "fails", path) if calls == at + 1 else None
+
+        world.disk.fail = fail
+        try:
+            world.restart(cut=False)
+        except SpoolError:
+            refused += 1
+            world.disk.fail = lambda _operation, _path: None
+            world.restart(cut=False)
+        world.disk.fail = lambda _operation, _path: None
+        world.check()
+        if calls <= at:
+            break
+    assert 0 < refused < calls

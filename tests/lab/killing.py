@@ -137,10 +137,9 @@ class KillLoop:
         self._backend.heal()
         agent, backend = self.agent, self._backend
         until = time.monotonic() + arrival
-        while backlog(agent):
-            assert time.monotonic() < until, f"not everything was sent in {arrival:.0f} s: {describe(agent)}"
-            time.sleep(0.1)
-        last = committed(agent)
+        last = quiet(
+            lambda: (backlog(agent), committed(agent)), until, what=lambda: f"not everything was sent in {arrival:.0f} s: {describe(agent)}"
+        )
         began = {name: self._seen.get(name, 0) + 1 for name in last}
         wanted = sum(last[name] - began[name] + 1 for name in last)
         wait_for(
@@ -163,6 +162,21 @@ class KillLoop:
         backend.forget()
         self._seen, self._judged = last, self._judged + len(answers)
         return Result(kills, len(answers), len(rows), faults)
+
+
+def quiet(look: Callable[[], tuple[int, dict[str, int]]], until: float, *, what: Callable[[], str], still: float = 1.0) -> dict[str, int]:
+    """Wait until nothing is left to send and nothing more was committed for `still` seconds; return what is committed.
+
+    An empty backlog alone says nothing: what ZeroMQ holds of PUSH and PUB is committed later.
+    """
+    found, since = look(), time.monotonic()
+    while found[0] or time.monotonic() - since < still:
+        assert time.monotonic() < until, what()
+        time.sleep(0.1)
+        before, found = found, look()
+        if found != before:
+            since = time.monotonic()
+    return found[1]
 
 
 def _set_aside(folder: Path) -> list[str]:

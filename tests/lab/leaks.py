@@ -1,6 +1,6 @@
 """Leak check: a test leaves no thread, socket or file behind. tests/conftest.py switches it on for every test.
 
-Not checked: tests that use the local cloud, which belongs to the session and whose connections and threads come and go as it likes.
+Not checked: tests that share a server, the local cloud above all, whose connections and threads come and go as it likes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-#: Fixtures of the session; the last one is asked for by a parameter.
-_SHARED = {"cloud", "ministack", "local_aws"}
+#: Fixtures of a session or of a module; the last one is asked for by a parameter.
+_SHARED = {"cloud", "ministack", "shared_board", "local_aws"}
 #: Seconds that threads and sockets which are ending anyway may take for it.
 GRACE = 3.0
 
