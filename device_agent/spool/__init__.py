@@ -22,7 +22,8 @@ Invariants, each kept where it is named
 
 The way through the files
 
-    record, scan, chunk, index, budget    no input or output: formats and sums
+    record, scan, chunk, draft, index     no input or output: formats
+    budget                                and sums
     files                                 the only seam to the file system
     log, state, appender                  one log: its readers' half and what that knows in memory, its writer's half
     journal, quarantine                   what was delivered, what was set aside

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from device_agent import events
@@ -27,11 +27,11 @@ from device_agent.metrics import StreamMetrics
 from device_agent.spool import record
 from device_agent.spool.budget import CONTROL, Share, pages
 from device_agent.spool.chunk import DataBlock, Feed, Filler
+from device_agent.spool.draft import Draft, Envelope
 from device_agent.spool.files import Files
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.log import Log
 from device_agent.spool.record import BORDER_SIZE, HEADER_SIZE, Kind, Record
-from device_agent.spool.scan import Entry
 from device_agent.spool.segment import Segment, file_name
 from device_agent.spool.state import Owed
 from device_agent.wire.limits import MAX_DECODED, MAX_READINGS
@@ -46,38 +46,6 @@ WRITE: Final = 1024 * 1024
 
 class Full(Exception):  # noqa: N818  # "not now": there is no room, and somebody else must make some
     """No new segment may be made; `str()` says why, for people."""
-
-
-@dataclass(slots=True)
-class Envelope:
-    """The open envelope."""
-
-    first: int
-    time: int
-    since: float  # monotonic time of its first reading
-    position: int
-    count: int = 0
-    size: int = 0
-    decoded: int = 0
-    stop: int = 0
-
-    def entry(self, stop: int) -> Entry:
-        """Return it closed."""
-        return Entry(self.first, self.count, self.time, self.size, self.position, stop, 0)
-
-
-@dataclass(slots=True)
-class _Draft:
-    """What one write adds."""
-
-    position: int
-    next: int
-    open: Envelope | None
-    parts: list[bytes] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    notices: int = 0
-    full: bool = False  # the segment is: roll before going on
-    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +123,11 @@ class Appender:
             elif not feed.more:
                 return
 
-    def _draft(self) -> _Draft:
-        return _Draft(self._end, self.next, replace(self.open) if self.open is not None else None)
+    def _draft(self) -> Draft:
+        assert self._segment is not None
+        return Draft(self._segment.number, self._end, self.next, replace(self.open) if self.open is not None else None)
 
-    def _fill(self, draft: _Draft, feed: Feed, *, close: bool) -> None:
+    def _fill(self, draft: Draft, feed: Feed, *, close: bool) -> None:
         if self.jump is not None and feed.more and self._no_room(draft):
             draft.full = True  # the jump goes on growing in memory until a reading can follow it
             return
@@ -171,15 +140,15 @@ class Appender:
             if block is not None:
                 self._data(draft, block)
             elif draft.open is not None:
-                self._border(draft)
+                draft.border()
             elif draft.position > self._start or self._control_only:
                 draft.full = True
             else:
                 self._refuse(draft, feed)
         if close and not feed.more and draft.open is not None:
-            self._border(draft)
+            draft.border()
 
-    def _no_room(self, draft: _Draft) -> bool:
+    def _no_room(self, draft: Draft) -> bool:
         """Whether the next envelope should begin in a new segment."""
         return draft.open is None and (draft.position > self._start or self._control_only) and self._limit - draft.position < self._wanted
 
@@ -188,7 +157,7 @@ class Appender:
         """Room that a new envelope asks of a segment, so that it can be filled."""
         return min(self._budget + 8 * HEADER_SIZE, self._room.share.segment - CONTROL - self._start)
 
-    def _block(self, draft: _Draft, feed: Feed) -> DataBlock | None:
+    def _block(self, draft: Draft, feed: Feed) -> DataBlock | None:
         envelope = draft.open
         segment = self._limit - draft.position - HEADER_SIZE
         if envelope is None:
@@ -201,12 +170,11 @@ class Appender:
             decoded=MAX_DECODED - envelope.decoded,
         )
 
-    def _data(self, draft: _Draft, block: DataBlock) -> None:
+    def _data(self, draft: Draft, block: DataBlock) -> None:
         envelope = draft.open
         if envelope is None:
             envelope = draft.open = Envelope(draft.next, block.time, block.since, draft.position)
-        self._add(
-            draft,
+        draft.add(
             Record(kind=Kind.DATA, first=draft.next, count=block.count, time=block.time, body=block.data, offset=envelope.count),
         )
         envelope.count += block.count
@@ -216,25 +184,17 @@ class Appender:
         draft.next += block.count
         full = self._budget - envelope.size < self._budget * _FULL or MAX_DECODED - envelope.decoded < MAX_DECODED * _FULL
         if full or envelope.count >= self._readings:
-            self._border(draft)
+            draft.border()
 
-    def _refuse(self, draft: _Draft, feed: Feed) -> None:
+    def _refuse(self, draft: Draft, feed: Feed) -> None:
         """Count off a reading that fits no segment; `Sink.max_reading` keeps such readings out, this keeps the log going."""
         feed.advance(1)
         body = record.notice_body("dropped", "larger than the log takes")
-        self._notice(draft, Record(kind=Kind.JUMP, first=draft.next, count=1, time=self._clock.now(), body=body))
+        draft.notice(Record(kind=Kind.JUMP, first=draft.next, count=1, time=self._clock.now(), body=body))
         draft.next += 1
         self._metrics.dropped += 1
 
-    def _border(self, draft: _Draft) -> None:
-        envelope = draft.open
-        assert envelope is not None
-        body = record.border_body(draft.position - envelope.position, envelope.size)
-        self._add(draft, Record(kind=Kind.BORDER, first=envelope.first, count=envelope.count, time=envelope.time, body=body))
-        draft.entries.append(envelope.entry(draft.position))
-        draft.open = None
-
-    def _control(self, draft: _Draft) -> None:
+    def _control(self, draft: Draft) -> None:
         """Add the jump and the notices that are owed, as many as there is room for."""
         now = self._clock.now()
         last = self._room.share.segment - 2 * BORDER_SIZE
@@ -245,29 +205,18 @@ class Appender:
                 draft.full = True
                 return
             if draft.open is not None:
-                self._border(draft)
-            self._notice(draft, Record(kind=Kind.JUMP, first=first, count=count, time=now, body=body))
+                draft.border()
+            draft.notice(Record(kind=Kind.JUMP, first=first, count=count, time=now, body=body))
             draft.next = first + count
         for owed in self._log.owed():
             body = record.notice_body(owed.reason, owed.detail)
             if draft.position + HEADER_SIZE + len(body) > last:
                 draft.full = True
                 return
-            self._notice(draft, Record(kind=Kind.NOTICE, first=owed.first, count=owed.last - owed.first + 1, time=now, body=body))
+            draft.notice(Record(kind=Kind.NOTICE, first=owed.first, count=owed.last - owed.first + 1, time=now, body=body))
             draft.notices += 1
 
-    def _notice(self, draft: _Draft, notice: Record) -> None:
-        position = draft.position
-        self._add(draft, notice)
-        draft.entries.append(Entry(notice.first, notice.count, notice.time, 0, position, draft.position, 1))
-
-    def _add(self, draft: _Draft, one: Record) -> None:
-        assert self._segment is not None
-        draft.parts.append(one.encode(self._segment.number))
-        draft.position += one.size
-        draft.size += one.size
-
-    def _flush(self, draft: _Draft) -> None:
+    def _flush(self, draft: Draft) -> None:
         """One write, one fdatasync; then the draft is state."""
         assert self._segment is not None
         if draft.parts:

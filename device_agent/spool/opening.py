@@ -29,9 +29,10 @@ from typing import Final
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.metrics import StreamMetrics
-from device_agent.spool.appender import Appender, Envelope, Full, Room
+from device_agent.spool.appender import Appender, Full, Room
 from device_agent.spool.budget import pages
 from device_agent.spool.chunk import Feed
+from device_agent.spool.draft import Envelope
 from device_agent.spool.files import Files, whole_or_zeros
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.journal import Journal
