@@ -11,7 +11,7 @@ from tests.lab.soak import KIB, Sample, growth, soak
 @pytest.mark.slow
 def test_under_load_with_outages_memory_threads_files_and_disk_stay_flat(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Board(tmp_path_factory.mktemp("s")) as board:
-        assert soak(board, seconds=15, rate=300, every=0.5, say=print) == []
+        assert soak(board, seconds=10, rate=300, every=0.5, say=print) == []
 
 
 @pytest.mark.parametrize("leak", ["memory", "threads", "files", "disk"])

@@ -125,6 +125,27 @@ def test_every_length_of_the_last_segment_opens() -> None:
         world.check()
 
 
+def test_the_log_is_cut_at_every_byte_of_its_tail_and_every_commit_before_it_is_there() -> None:
+    world = World(linger=3600.0)
+    world.online(False)
+    ends = []
+    for _ in range(5):
+        world.commit(2, 60)
+        ends.append(world.spool._streams["a"].present.appender._end)
+    (last,) = logs(world)
+    whole, size = bytes(last.current), len(last.current)
+    acknowledged = dict(world.twins["a"].acknowledged)
+    for cut in range(ends[1], ends[-1] + 1):
+        world.spool.close()
+        (last,) = logs(world)
+        last.current[:] = whole[:cut] + bytes(size - cut)
+        complete = 2 * sum(end <= cut for end in ends)
+        world.twins["a"] = Twin(acknowledged={seq: payload for seq, payload in acknowledged.items() if seq <= complete})
+        world.restart(cut=False)
+        world.check()
+        assert world.spool.status()["streams"]["a"]["next"] == complete + 1
+
+
 def test_a_torn_end_is_cut_and_a_copy_is_kept() -> None:
     world = World()
     world.commit(3, 1000)

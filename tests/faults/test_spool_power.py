@@ -48,9 +48,9 @@ def test_power_fails_at_any_operation_and_everything_acknowledged_is_there(keep:
         world.check()
 
 
-def test_power_fails_again_and_again_while_opening() -> None:
+def again_and_again(disk: FakeDisk) -> None:
     values = random.Random(5)
-    world = World(max_bytes=512 * KIB)
+    world = World(max_bytes=512 * KIB, disk=disk)
     life(world)
     for _ in range(60):
         world.put(3, 500)
@@ -71,10 +71,13 @@ def test_power_fails_again_and_again_while_opening() -> None:
             world.deliver(border)
 
 
-@pytest.mark.parametrize("when_full", WhenFull)
-def test_power_fails_at_the_cap(when_full: WhenFull) -> None:
+def test_power_fails_again_and_again_while_opening() -> None:
+    again_and_again(FakeDisk())
+
+
+def at_the_cap(when_full: WhenFull, *, honest: bool = True) -> None:
     for at in range(0, 90, 4):
-        world = World(max_bytes=420 * KIB, when_full=when_full, seed=at)
+        world = World(max_bytes=420 * KIB, when_full=when_full, seed=at, disk=FakeDisk(honest=honest))
         for _ in range(40):
             world.commit(5, 1400)
         world.disk.cut_at = world.disk.count + at
@@ -92,8 +95,39 @@ def test_power_fails_at_the_cap(when_full: WhenFull) -> None:
         assert world.disk.peak <= 420 * KIB
 
 
+@pytest.mark.parametrize("when_full", WhenFull)
+def test_power_fails_at_the_cap(when_full: WhenFull) -> None:
+    at_the_cap(when_full)
+
+
+class Nameless(FakeDisk):
+    """The deliberate break of another kind: the names in a directory are never synced."""
+
+    def sync_directory(self, path: str) -> None:
+        self._step("sync_directory", path)
+
+
 def test_without_fdatasync_these_tests_fail() -> None:
     world = World(max_bytes=512 * KIB, disk=FakeDisk(honest=False))
+    life(world)
+    world.restart(keep=0.0)
+    with pytest.raises(AssertionError, match="gone"):
+        world.check()
+
+
+def test_without_fdatasync_the_test_of_opening_fails() -> None:
+    with pytest.raises(AssertionError, match=r"gone|used twice|used again|an envelope changed"):
+        again_and_again(FakeDisk(honest=False))
+
+
+@pytest.mark.parametrize("when_full", WhenFull)
+def test_without_fdatasync_the_test_at_the_cap_fails(when_full: WhenFull) -> None:
+    with pytest.raises(AssertionError, match=r"gone|used twice|used again|an envelope changed"):
+        at_the_cap(when_full, honest=False)
+
+
+def test_without_the_sync_of_a_directory_these_tests_fail() -> None:
+    world = World(max_bytes=512 * KIB, disk=Nameless())
     life(world)
     world.restart(keep=0.0)
     with pytest.raises(AssertionError, match="gone"):

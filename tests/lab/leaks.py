@@ -33,7 +33,7 @@ def open_files() -> set[str]:
 def nothing_is_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
     """Compare before and after, with a little patience."""
     parameters = request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()
-    if _SHARED & {*request.fixturenames, *(one for one in parameters if isinstance(one, str))}:
+    if request.node.get_closest_marker("e2e") or _SHARED & {*request.fixturenames, *(one for one in parameters if isinstance(one, str))}:
         yield
         return
     with watched():
