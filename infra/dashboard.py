@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from infra.alarms import Alarms
     from infra.functions import ConsumerFunction
     from infra.queues import Channel
+    from infra.scheduled import ScheduledFunction
     from infra.settings import Settings
 
 _PERIOD = Duration.minutes(5)
@@ -42,12 +43,14 @@ class Dashboard(Construct):
         settings: Settings,
         channels: Mapping[str, Channel],
         functions: Mapping[str, ConsumerFunction],
+        jobs: Mapping[str, ScheduledFunction],
         alarms: Alarms,
     ) -> None:
         super().__init__(scope, id)
         self._settings = settings
         self._channels = channels
         self._functions = functions
+        self._jobs = jobs
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=settings.name, default_interval=Duration.hours(12))
         self.dashboard.add_widgets(
             cloudwatch.TextWidget(markdown=_HELP.format(name=settings.name), width=_WIDTH, height=3),
@@ -96,6 +99,7 @@ class Dashboard(Construct):
                 one.function.metric_throttles(period=_PERIOD, statistic="Sum", label=f"{name} throttles"),
             )
         ]
+        errors += [job.function.metric_errors(period=_PERIOD, statistic="Sum", label=f"{name} errors") for name, job in self._jobs.items()]
         return self._row(
             ("Wrong: dead letters", dead),
             ("Wrong: conflicts and undecodable messages", [*self._ours("Conflicts"), *self._ours("Undecodable")]),

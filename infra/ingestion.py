@@ -64,7 +64,8 @@ class IngestionStack(Stack):
         channels = {"Telemetry": self.telemetry, "Events": self.events}
         functions = {"Archive": self.archive, "State": self.state}
         self.alarms = self._alarms(channels=channels, functions=functions)
-        Dashboard(self, "Dashboard", settings=settings, channels=channels, functions=functions, alarms=self.alarms)
+        jobs = {"CloseDay": self.close_day, "CheckGaps": self.check_gaps}
+        Dashboard(self, "Dashboard", settings=settings, channels=channels, functions=functions, jobs=jobs, alarms=self.alarms)
         self._outputs()
 
     @property

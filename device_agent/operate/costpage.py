@@ -24,7 +24,7 @@ SIZES: Final = {
 }
 FLEETS: Final = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 420, 76, 190, 44, 46
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 800, 430, 64, 220, 54, 46
 _LOWEST, _HIGHEST = 1.0, 1e8  # dollars
 _WAYS: Final = (
     ("IoT Core, messaging alone", "#8a6d3b"),
@@ -177,7 +177,7 @@ def chart() -> str:
     for power in range(int(math.log10(_LOWEST)), int(math.log10(_HIGHEST)) + 1):
         y = _y(10.0**power)
         parts.append(f'<line x1="{_LEFT}" y1="{y:.0f}" x2="{right}" y2="{y:.0f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.0f}" text-anchor="end" fill="#555">${10**power:,}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.0f}" text-anchor="end" fill="#555">{_short(10**power)}</text>')
     for devices in FLEETS:
         x = _x(devices)
         parts.append(f'<line x1="{x:.0f}" y1="{_TOP}" x2="{x:.0f}" y2="{bottom}" stroke="#ddd"/>')
@@ -191,6 +191,14 @@ def chart() -> str:
         parts.append(f'<line x1="{right + 12}" y1="{y}" x2="{right + 30}" y2="{y}" stroke="{colour}" stroke-width="3"/>')
         parts.append(f'<text x="{right + 36}" y="{y + 4}" font-size="11">{name}</text>')
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _short(dollars: int) -> str:
+    """Return dollars for an axis: `$100`, `$10k`, `$1M`."""
+    for size, letter in ((10**6, "M"), (10**3, "k")):
+        if dollars >= size:
+            return f"${dollars // size}{letter}"
+    return f"${dollars}"
 
 
 def _x(devices: float) -> float:

@@ -117,6 +117,12 @@ def test_the_dashboard_shows_every_alarm_and_what_they_watch(app: App) -> None:
     assert watched <= set(metrics_of(dashboard))
 
 
+def test_the_dashboard_shows_the_errors_of_every_function_that_has_an_alarm_for_them(app: App) -> None:
+    _, dashboard = app.ingestion.one("AWS::CloudWatch::Dashboard", "Dashboard")
+    shown = {part["Ref"] for part in dashboard["DashboardBody"]["Fn::Join"][1] if isinstance(part, dict) and "Ref" in part}
+    assert {about(alarm)[1] for alarm in alarms(app).values() if alarm["MetricName"] == "Errors"} <= shown
+
+
 def test_two_stages_in_one_account_do_not_ring_each_others_alarms(dev: App, prod: App) -> None:
     spaces = [{alarm["Namespace"] for alarm in alarms(app).values()} - OF_AWS.keys() for app in (dev, prod)]
     assert spaces == [{"device-agent-dev"}, {"device-agent-prod"}]
