@@ -54,6 +54,7 @@ class Agent:
         """
         config, self._places = loaded.config, loaded.places
         self.config = config
+        self.left = 0  # readings that wait on disk, once it has stopped
         self._clock = clock
         self._metrics = metrics
         self._started = clock.monotonic()
@@ -114,6 +115,7 @@ class Agent:
             try:
                 self._spool.stop()
                 self._uplink.stop(flush)
+                self.left = sum(stream["backlog_readings"] for stream in self._spool.status()["streams"].values())
             finally:
                 self._spool.close()
 
@@ -231,7 +233,9 @@ class Daemon:
             events.refused(self._path, error)
             return
         self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        self._agent.stop(drain=old.agent.drain, flush=0.0)
+        moved = Path(new.config.spool.directory) != Path(old.spool.directory)
+        left = self._agent
+        left.stop(drain=old.agent.drain, flush=old.agent.flush if moved else 0.0)
         try:
             replacement.start()
         except DeviceAgentError as error:
@@ -240,6 +244,8 @@ class Daemon:
             self._agent.start()
         else:
             self._agent, self._loaded = replacement, new
+            if moved and left.left:
+                events.left_behind(old.spool.directory, readings=left.left)
 
 
 def run(path: Path) -> int:

@@ -74,6 +74,16 @@ def refused(path: Path, error: Exception) -> None:
     _say(logging.ERROR, f"new configuration refused, the old one goes on: {error}", file=path)
 
 
+def left_behind(directory: str, *, readings: int) -> None:
+    """SIGHUP named another spool directory, and the old one holds what nobody sends any more."""
+    _say(
+        logging.WARNING,
+        "the old spool directory still holds readings that are not sent; to send them, run an agent with a configuration that names it "
+        "until its `status` shows nothing waiting, or take them out with `device-agent spool export --directory`",
+        directory=directory, readings=readings,
+    )  # fmt: skip
+
+
 # intake
 
 
@@ -94,6 +104,14 @@ def input_heavy(*, input: str, size: int, high_water_mark: int, enough: int) -> 
         "readings are large: while the disk is behind, ZeroMQ may hold high_water_mark of them in memory for each peer; lower it, "
         "which costs no speed with such readings",
         input=input, mean_bytes=size, high_water_mark=high_water_mark, mib_a_peer=size * high_water_mark >> 20, enough=enough,
+    )  # fmt: skip
+
+
+def input_oversize(*, input: str, stream: str, since_start: int, reason: str) -> None:  # noqa: A002
+    """Readings that no log takes came by a pattern that tells nobody; once a minute at most, with the count of all."""
+    _say(
+        logging.WARNING, "a reading is too large and was set aside (`device-agent quarantine ls`)", input=input, stream=stream,
+        since_start=since_start, reason=reason,
     )  # fmt: skip
 
 

@@ -6,8 +6,12 @@ not read; a PUB drops at its own high-water mark and counts nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import zmq
 
+from device_agent import events
 from device_agent.config import InputConfig
 from device_agent.intake.channel import Channel
 from device_agent.intake.frames import FrameReader
@@ -15,12 +19,19 @@ from device_agent.metrics import InputMetrics
 from device_agent.ports import Sink
 from device_agent.router import Oversize, Received
 
+#: Seconds between two log lines about readings that are too large: a program that sends one sends many.
+SELDOM: Final = 60.0
+
 
 class PullSub(Channel):
     """A `pull` or `sub` input."""
 
-    def __init__(self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics) -> None:
+    def __init__(
+        self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics, monotonic: Callable[[], float]
+    ) -> None:
         super().__init__(config, socket, sink=sink, metrics=metrics)
+        self._monotonic = monotonic
+        self._silent_until = float("-inf")
         self._reader = FrameReader(socket, authenticated=config.curve is not None)
 
     def receive(self, time: int, synced: bool) -> Received:  # data, as in Run
@@ -28,5 +39,9 @@ class PullSub(Channel):
         return self._reader.turn(time, synced)
 
     def too_large(self, reading: Oversize) -> None:
-        """Nobody can be told: keep it where people can look at it."""
+        """The peer cannot be told: keep it where people can look at it, and tell the log."""
         self._sink.set_aside(reading.stream, reading.payload, reading.reason)
+        now = self._monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + SELDOM
+            events.input_oversize(input=self.config.name, stream=reading.stream, since_start=self.metrics.oversize, reason=reading.reason)

@@ -135,7 +135,7 @@ class Receiver:
             return Rep(config, socket, sink=self._sink, metrics=metrics, wake=self.wake)
         if config.pattern is Pattern.ROUTER:
             return RouterDealer(config, socket, sink=self._sink, metrics=metrics, wake=self.wake)
-        return PullSub(config, socket, sink=self._sink, metrics=metrics)
+        return PullSub(config, socket, sink=self._sink, metrics=metrics, monotonic=self._clock.monotonic)
 
     def run(self) -> None:
         """Receive until `stop` is called, then end in order."""

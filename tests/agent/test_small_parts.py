@@ -91,7 +91,7 @@ def test_status_is_answered_in_a_directory_of_any_depth_for_the_owner_alone(tmp_
         server.answer()  # nobody asks: returns at once
     finally:
         server.close()
-    with pytest.raises(status.NotRunning, match="is it running"):
+    with pytest.raises(status.NotRunning, match="no agent is running"):
         status.ask(deep)
     with pytest.raises(status.NotRunning):
         status.ask(tmp_path / "nowhere")

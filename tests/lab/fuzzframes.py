@@ -4,6 +4,7 @@ became a reading, a refusal or a count."""
 from __future__ import annotations
 
 import json
+import time
 from functools import cache
 from typing import Final
 
@@ -59,7 +60,7 @@ class _Input:
         kind = {Pattern.REP: Rep, Pattern.ROUTER: RouterDealer}.get(config.pattern)
         self.channel: Channel
         if kind is None:
-            self.channel = PullSub(config, socket, sink=self.sink, metrics=self.metrics)
+            self.channel = PullSub(config, socket, sink=self.sink, metrics=self.metrics, monotonic=time.monotonic)
         else:
             self.channel = kind(config, socket, sink=self.sink, metrics=self.metrics, wake=lambda: None)
 
