@@ -179,6 +179,11 @@ def spool_new_epoch(stream: str, epoch: str, why: str) -> None:
     _say(logging.INFO, "a new epoch begins", stream=stream, epoch=epoch, why=why)
 
 
+def spool_end_lost(stream: str, epoch: str, number: int) -> None:
+    """What was acknowledged from `number` on, and not sent, is gone: the card lost the end of the log."""
+    _say(logging.ERROR, "the end of the log is lost: acknowledged readings may be gone", stream=stream, epoch=epoch, next=number)
+
+
 def spool_unsaved(stream: str, readings: int, reason: str) -> None:
     """The agent stops with readings in memory that the disk does not take."""
     _say(logging.ERROR, "readings that were never acknowledged are lost at the stop", stream=stream, readings=readings, reason=reason)

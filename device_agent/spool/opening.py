@@ -105,6 +105,8 @@ def open_epochs(directory: str, setting: Setting) -> list[Epoch]:
         why = "the log was made on another board"
     elif epochs[-1].ends_early:
         why = "the end of the log is lost"
+        if epochs[-1].appender.following > 1:  # otherwise a crash while it was made looks the same, and is harmless
+            events.spool_end_lost(setting.stream, epochs[-1].log.epoch, epochs[-1].appender.following)
     if why:
         epoch = setting.random(8).hex()
         path = f"{directory}/{(found[-1][0] if found else 0) + 1:06d}-{epoch}"
