@@ -11,13 +11,14 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from localcloud.ports import free_ports
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -156,9 +157,7 @@ def _environment(*, folder: Path, port: int) -> dict[str, str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def _ready(port: int, *, certificate: Path | None) -> bool:

@@ -1,6 +1,7 @@
 """Processes of the demo: the agent and ordinary ZeroMQ programs, started as a user would, always stopped.
 
-Each runs in a process group of its own, so Ctrl-C in the terminal reaches only the demo, which then ends them in order.
+Each runs in a process group of its own, so Ctrl-C in the terminal reaches only the demo, which then ends them in order. Should the demo
+itself be killed, the kernel ends them (`tied`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +20,9 @@ from typing import Any, Self
 from device_agent import status
 from localcloud.cloud import ROOT, LocalCloud
 from localcloud.ministack import fake_credentials
+from localcloud.ports import free_ports
 
+_TIED = Path(__file__).with_name("tied.py")
 _START_DEADLINE = 20.0
 _STOP_DEADLINE = 30.0
 #: For processes that must end now and have nothing to lose.
@@ -90,10 +92,10 @@ class Process:
 
     @classmethod
     def start(cls, name: str, command: Sequence[str], *, log: Path) -> Self:
-        """Start `command`; what it prints is appended to `log`."""
+        """Start `command`; what it prints is appended to `log`. It ends with this process; to be called from the main thread."""
         with log.open("ab") as output:
             popen = subprocess.Popen(  # noqa: S603  # our own programs, no shell
-                [sys.executable, *command],
+                [sys.executable, "-P", str(_TIED), str(os.getpid()), *command],
                 cwd=ROOT,
                 env=os.environ | fake_credentials(),
                 stdin=subprocess.DEVNULL,
@@ -129,7 +131,7 @@ class Board:
     def __init__(self, *, folder: Path, cloud: LocalCloud, device: str) -> None:
         self.folder = folder
         self.device = device
-        self.pull, self.rep = _free_ports(2)
+        self.pull, self.rep = free_ports(2)
         self.config = folder / "agent.toml"
         self.config.write_text(
             _CONFIG.format(
@@ -197,14 +199,3 @@ class Board:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for held in sockets:
-            held.bind(("127.0.0.1", 0))
-        return [held.getsockname()[1] for held in sockets]
-    finally:
-        for held in sockets:
-            held.close()

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, Self
 from device_agent import status
 from localcloud.cloud import ROOT
 from localcloud.ministack import fake_credentials
+from localcloud.ports import free_ports
 
 START_DEADLINE = 60.0
 
@@ -91,18 +91,6 @@ name = "events"
 queue = "{events}"
 linger = "0s"
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody has now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for held in sockets:
-            held.bind(("127.0.0.1", 0))
-        return [held.getsockname()[1] for held in sockets]
-    finally:
-        for held in sockets:
-            held.close()
 
 
 class AgentProcess:
