@@ -155,7 +155,7 @@ def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -
     if found.epoch not in {"", made.log.epoch}:
         found = Scan(next=last.base)  # another log's file in place of ours
     # a crash while it was made leaves no more than its header, and in the first segment of a log there is nothing to go on with
-    spoilt = not found.valid and (last.base == 1 or len(data.rstrip(b"\0")) > _HEAD)
+    spoilt = not found.valid and (last.base == 1 or made.journal.wants_rewrite or len(data.rstrip(b"\0")) > _HEAD)
     if not whole or spoilt or used >= found.next:
         made.ends_early = True
         found.damage.append(Damage(found.next, used, 0, 0, "the end of the log is lost"))

@@ -67,8 +67,10 @@ class Producers:
         """End them; what they printed must be their counts and nothing else."""
         self._popen.terminate()
         try:
-            code = self._popen.wait(20)
+            code = self._popen.wait(60)
         except subprocess.TimeoutExpired:
+            self._popen.send_signal(signal.SIGUSR1)  # it says where it is
+            time.sleep(1)
             self._popen.kill()
             code = self._popen.wait()
         assert code == 0, f"the producers failed with {code}:\n{self._output.read_text()[-2000:]}"

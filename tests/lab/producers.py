@@ -11,6 +11,7 @@ REQ uses RELAXED and CORRELATE on one socket for ever: a new socket would be a n
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import random
@@ -56,12 +57,16 @@ def _log(descriptor: int, answer: bytes, name: str, number: int) -> None:
 def req(name: str, endpoint: str, socket: zmq.Socket[bytes], descriptor: int, pace: Pace, randoms: random.Random) -> None:
     socket.setsockopt(zmq.REQ_RELAXED, 1)
     socket.setsockopt(zmq.REQ_CORRELATE, 1)
+    socket.setsockopt(zmq.SNDTIMEO, 1000)  # with an agent away for long its queue is full
     socket.connect(endpoint)
     number = 0
     while not _stop.is_set():
         pace.wait()
         number += 1
-        socket.send(payload(name, number, randoms))
+        try:
+            socket.send(payload(name, number, randoms))
+        except zmq.Again:
+            continue
         _counts[name] = number
         if socket.poll(700):
             _log(descriptor, socket.recv(), name, number)
@@ -113,6 +118,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="readings a second of each program; 0: full rate")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    faulthandler.register(signal.SIGUSR1)  # where each thread is, for who waits in vain for the end
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _stop.set())
     descriptor = os.open(options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
