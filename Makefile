@@ -26,7 +26,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 $(VENV)/.cdk: $(VENV)/.installed localcloud/package-lock.json
 	@echo "setting up: the CDK command line (once)"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix localcloud --loglevel=error --no-audit --no-fund
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix localcloud --loglevel=error --no-audit --no-fund >/dev/null  # errors still show
 	@touch $@
 
 .PHONY: demo
