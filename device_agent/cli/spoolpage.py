@@ -29,7 +29,7 @@ def lines(listed: Sequence[Listed], *, segments: bool) -> Iterator[str]:
         )
     bad = sum(bool(one.problems) for one in listed)
     if bad:
-        yield f"\n{_count(bad, 'file')} with damage: `device-agent spool verify` says what and where"
+        yield f"\n{counted(bad, 'file')} with damage: `device-agent spool verify` says what and where"
 
 
 def _log(log: list[Listed]) -> tuple[object, ...]:
@@ -57,11 +57,12 @@ def findings(listed: Sequence[Listed]) -> Iterator[str]:
 def _summary(listed: Sequence[Listed], problems: list[Problem]) -> str:
     readings = sum(one.last - one.first + 1 for one in listed)
     size = units.roughly(sum(one.bytes for one in listed))
-    checked = f"{_count(len(listed), 'file')}, {_count(readings, 'reading')}, {size}"
+    checked = f"{counted(len(listed), 'file')}, {counted(readings, 'reading')}, {size}"
     if not problems:
         return f"{checked}: all good"
-    return f"{checked}: {_count(len(problems), 'problem')}, {_count(sum(one.damaged for one in listed), 'reading')} lost"
+    return f"{checked}: {counted(len(problems), 'problem')}, {counted(sum(one.damaged for one in listed), 'reading')} lost"
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return "1 reading", "2 readings"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -34,17 +34,16 @@ def lines(config: Config) -> Iterator[str]:
         f"commit every {units.show(config.spool.commit_interval, Unit.DURATION)}, at once for rep and router"
     )
     yield ""
-    yield from table.lines(("input", "pattern", "endpoints", "topic", "to stream", "largest reading", "encrypted"), list(_inputs(config)))
+    yield from table.lines(("input", "pattern", "endpoints", "topic", "stream", "largest", "CURVE"), list(_inputs(config)))
     yield ""
-    header = ("stream", "queue", "kind", "on disk at most", "segment", "envelope", "linger")
-    yield from table.lines(header, list(_streams(config)))
+    yield from table.lines(("stream", "kind", "at most", "segment", "envelope", "linger", "queue"), list(_streams(config)))
 
 
 def _inputs(config: Config) -> Iterator[tuple[str, ...]]:
     for source in config.input:
         to = ", ".join([source.stream, *(f"{route.topic}* -> {route.stream}" for route in source.route)])
         ways = [*(f"bind {endpoint}" for endpoint in source.bind), *(f"connect {endpoint}" for endpoint in source.connect)]
-        encrypted = "CURVE" if source.curve else "no"
+        encrypted = "yes" if source.curve else "no"
         yield source.name, source.pattern.value, ways[0], source.topic, to, units.roughly(largest(config, source)), encrypted
         yield from (("", "", way, "", "", "", "") for way in ways[1:])
 
@@ -55,10 +54,10 @@ def _streams(config: Config) -> Iterator[tuple[str, ...]]:
         envelope = units.roughly(stream.max_envelope) if stream.pack else "one reading"
         yield (
             stream.name,
-            stream.queue.rpartition("/")[2],
             "FIFO" if stream.fifo else "standard",
             units.roughly(shares[stream.name].limit),
             units.roughly(shares[stream.name].segment),
             envelope,
             units.show(stream.linger, Unit.DURATION),
+            stream.queue.rpartition("/")[2],  # last: names that CloudFormation made are long
         )

@@ -80,6 +80,7 @@ def test_export_writes_the_same_to_a_file_that_is_whole(board: Board, capsys: py
     assert capsys.readouterr().err == f"{output}: 5 readings written\n"
     assert spool(board, "export", "--output", str(output)) == 2
     assert spool(board, "export", "--output", str(output), "--stream", "events", "--force") == 0
+    assert capsys.readouterr().err.endswith(": 1 reading written\n")
     assert len(output.read_text(encoding="ascii").splitlines()) == 1
     assert spool(board, "export") == 2
 

@@ -155,7 +155,9 @@ def _export(args: argparse.Namespace, place: Place, progress: Progress) -> int:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    print(f"{path}: {count:,} readings written", file=sys.stderr)
+    from device_agent.cli import spoolpage  # noqa: PLC0415  # not for --help
+
+    print(f"{path}: {spoolpage.counted(count, 'reading')} written", file=sys.stderr)
     return _told(problems)
 
 
