@@ -58,6 +58,7 @@ def req(name: str, endpoint: str, socket: zmq.Socket[bytes], descriptor: int, pa
     socket.setsockopt(zmq.REQ_RELAXED, 1)
     socket.setsockopt(zmq.REQ_CORRELATE, 1)
     socket.setsockopt(zmq.SNDTIMEO, 1000)  # with an agent away for long its queue is full
+    socket.setsockopt(zmq.RCVTIMEO, 700)  # not poll and recv: an answer to an earlier request shows as readable, and recv passes it over
     socket.connect(endpoint)
     number = 0
     while not _stop.is_set():
@@ -68,8 +69,10 @@ def req(name: str, endpoint: str, socket: zmq.Socket[bytes], descriptor: int, pa
         except zmq.Again:
             continue
         _counts[name] = number
-        if socket.poll(700):
+        try:
             _log(descriptor, socket.recv(), name, number)
+        except zmq.Again:
+            continue  # it died with an agent
 
 
 def dealer(name: str, endpoint: str, socket: zmq.Socket[bytes], descriptor: int, pace: Pace, randoms: random.Random) -> None:
