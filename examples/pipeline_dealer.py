@@ -75,6 +75,7 @@ def main() -> None:
         except KeyboardInterrupt:
             pass  # the wished end
     print(json.dumps(result))
+    raise SystemExit(int(result["sent"] != result["acknowledged"]))
 
 
 if __name__ == "__main__":

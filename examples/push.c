@@ -4,14 +4,18 @@
  *     gcc -O2 -o push examples/push.c -lzmq
  *     ./push --connect tcp://127.0.0.1:5555 --rate 10 --seconds 20
  *
- * --count N, --rate A_SECOND (0: as fast as it goes), --seconds S (0: until all are sent); --log FILE appends each number that was sent.
+ * --count N, --rate A_SECOND (0: as fast as it goes), --seconds S; without --count and --seconds it sends 10. --log FILE appends each number
+ * that was sent.
  * Nobody tells a PUSH what became of a reading: order_req.py and pipeline_dealer.py show the patterns with an answer.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <zmq.h>
+
+#define USAGE "usage: %s [--connect ENDPOINT] [--count N] [--rate A_SECOND] [--seconds S] [--log FILE]\n"
 
 static double now(void)
 {
@@ -35,11 +39,15 @@ static void wait_until(double moment)
 int main(int argc, char **argv)
 {
     const char *endpoint = "tcp://127.0.0.1:5555", *path = NULL;
-    long count = 10, sent = 0;
+    long count = -1, sent = 0;
     double rate = 0, seconds = 0, start;
     FILE *log = NULL;
     void *context, *socket;
 
+    if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+        printf(USAGE, argv[0]);
+        return 0;
+    }
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (value && !strcmp(argv[i], "--connect")) endpoint = value;
@@ -48,10 +56,12 @@ int main(int argc, char **argv)
         else if (value && !strcmp(argv[i], "--seconds")) seconds = atof(value);
         else if (value && !strcmp(argv[i], "--log")) path = value;
         else {
-            fprintf(stderr, "usage: %s [--connect ENDPOINT] [--count N] [--rate A_SECOND] [--seconds S] [--log FILE]\n", argv[0]);
+            fprintf(stderr, USAGE, argv[0]);
             return 2;
         }
     }
+    if (count < 0 && seconds <= 0)
+        count = 10;
     if (path && !(log = fopen(path, "a"))) {
         perror(path);
         return 1;
@@ -63,7 +73,7 @@ int main(int argc, char **argv)
         return 1;
     }
     start = now();
-    for (; sent < count && (seconds <= 0 || now() - start < seconds); sent++) {
+    for (; (count < 0 || sent < count) && (seconds <= 0 || now() - start < seconds); sent++) {
         char reading[80];
         int size = snprintf(reading, sizeof reading, "{\"t\": %ld, \"n\": %ld}", (long)time(NULL), sent);
 

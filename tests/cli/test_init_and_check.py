@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,12 +14,15 @@ import pytest
 from device_agent import configfile, uplink
 from device_agent.cli import main
 from device_agent.cli.commands.init import propose_device
+from device_agent.config import Pattern
 from device_agent.uplink.probe import Look
 from device_agent.wire.names import is_device
 
 REGION = "eu-west-1"
 TELEMETRY = f"https://sqs.{REGION}.amazonaws.com/123456789012/telemetry"
 EVENTS = f"https://sqs.{REGION}.amazonaws.com/123456789012/events.fifo"
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(autouse=True)
@@ -200,8 +204,8 @@ def test_check_leaves_nothing_behind(path: Path) -> None:
 
 
 def test_missing_key_files_and_socket_directories_fail(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    curve = '\n[input.curve]\nsecret_key = "/none/key"\n\n[[stream]]'
-    words = written(path, ("tcp://127.0.0.1:5557", "ipc:///none/x"), ("\n[[stream]]", curve))
+    curve = '\n[input.curve]\nsecret_key = "/none/key"\n\n[[input]]\nname = "pipeline"'
+    words = written(path, ("tcp://127.0.0.1:5557", "ipc:///none/x"), ('\n[[input]]\nname = "pipeline"', curve))
     assert main(words) == 2
     shown = capsys.readouterr().out
     assert f"failed   {path}:{line_of(path, 'ipc:///none/x')}: input.bind: input orders: ipc:///none/x" in shown
@@ -259,3 +263,21 @@ def test_a_network_that_is_away_is_exit_code_1_and_nothing_to_mend(
     shown = capsys.readouterr().out
     assert shown.count("\naway     ") == 2
     assert "failed" not in shown
+
+
+@pytest.mark.parametrize(
+    ("example", "pattern", "setting"),
+    [
+        ("sensors_push.py", Pattern.PULL, ("topic", "first-frame")), ("push.c", Pattern.PULL, ("topic", "first-frame")),
+        ("weather_pub.py", Pattern.SUB, ("topic", "first-frame")), ("order_req.py", Pattern.REP, None),
+        ("pipeline_dealer.py", Pattern.ROUTER, ("message_id", "first-frame")),
+    ],
+)  # fmt: skip
+def test_every_example_finds_its_input_in_the_file_that_init_writes(
+    example: str, pattern: Pattern, setting: tuple[str, str] | None, path: Path
+) -> None:
+    assert init(path, "--region", REGION) == 0
+    (endpoint,) = set(re.findall(r'(?:default=|endpoint = )"(tcp://[0-9.:]+)"', (EXAMPLES / example).read_text()))
+    (source,) = [one for one in configfile.load(path, environ={}).input if endpoint in one.bind]
+    assert source.pattern is pattern
+    assert setting is None or getattr(source, setting[0]) == setting[1]

@@ -98,7 +98,7 @@ def test_a_generated_page_is_not_stale(name: str) -> None:
 
 def test_the_packaged_sample_is_valid() -> None:
     config = configfile.load(ROOT / "packaging" / "agent.toml", environ={})
-    assert {source.pattern.value for source in config.input} == {"pull", "sub", "rep"}
+    assert {source.pattern.value for source in config.input} == {"pull", "sub", "rep", "router"}
 
 
 def test_the_sample_is_valid_with_every_default_spelled_out() -> None:

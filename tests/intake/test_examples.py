@@ -83,8 +83,10 @@ def test_a_pipelining_dealer_keeps_its_rate_and_logs_what_was_acknowledged(bench
 def test_a_pipelining_dealer_says_what_got_no_answer(bench: Bench) -> None:
     bench.sink.hold = True
     endpoint = bench.run(Pattern.ROUTER, message_id="first-frame")
-    result = example("pipeline_dealer.py", "--connect", endpoint, "--count", "5", "--timeout", "0.3")
-    assert result == {"sent": 5, "acknowledged": 0, "refused": 0}
+    command = [sys.executable, str(EXAMPLES / "pipeline_dealer.py"), "--connect", endpoint, "--count", "5", "--timeout", "0.3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"sent": 5, "acknowledged": 0, "refused": 0}
 
 
 def test_the_publisher_reaches_a_subscriber(bench: Bench) -> None:

@@ -104,9 +104,10 @@ def board(*, device: str, aws: dict[str, str], spool: str, telemetry: str, event
         "aws": aws,
         "spool": {"directory": spool},
         "input": [
-            {"name": "sensors", "pattern": "pull", "stream": "telemetry", "bind": ["tcp://127.0.0.1:5555"]},
+            {"name": "sensors", "pattern": "pull", "stream": "telemetry", "bind": ["tcp://127.0.0.1:5555"], "topic": "first-frame"},
             {"name": "topics", "pattern": "sub", "stream": "telemetry", "bind": ["tcp://127.0.0.1:5556"], "topic": "first-frame"},
             {"name": "orders", "pattern": "rep", "stream": "events", "bind": ["tcp://127.0.0.1:5557"]},
+            {"name": "pipeline", "pattern": "router", "stream": "events", "bind": ["tcp://127.0.0.1:5558"], "message_id": "first-frame"},
         ],
         "stream": [
             {"name": "telemetry", "queue": telemetry},
