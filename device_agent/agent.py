@@ -4,7 +4,9 @@ Promises:
 - Started means that every socket is bound and the spool is open; systemd is told then and not before.
 - A stop (SIGTERM, SIGINT) drains what ZeroMQ holds, commits it, unbinds, sends for a bounded time, and closes. A second signal exits at
   once: nothing that was acknowledged is lost by that, because it was on disk before.
-- SIGHUP reads the configuration again. One that is not valid, or cannot be started, is refused, and the old one goes on.
+- SIGHUP reads the configuration again. One that is not valid, or cannot be started, is refused, and the old one goes on. Sockets whose
+  settings have not changed stay open meanwhile, so what ZeroMQ holds for them is not lost, not even while their stream is full; and
+  spool and uplink are replaced only if more than the inputs has changed.
 - A thread that dies takes the process down with exit code 1, and the service manager starts it again: no half-dead agent.
 
 The main thread does all this; it never touches a reading.
@@ -18,14 +20,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from device_agent import __version__, board, configfile, events
 from device_agent.clock import Clock, SystemClock
-from device_agent.config import Config
+from device_agent.config import Config, InputConfig
 from device_agent.configfile import Loaded
 from device_agent.errors import ConfigError, DeviceAgentError, SpoolError
 from device_agent.intake import Intake, check_free, check_inputs
@@ -46,8 +49,14 @@ _SWITCH = 0.0005
 class Agent:
     """All parts for one configuration, between `start` and `stop`."""
 
-    def __init__(self, loaded: Loaded, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, loaded: Loaded, *, clock: Clock, metrics: Metrics, intake: Intake | None = None) -> None:
         """Make the parts; nothing is touched yet.
+
+        Args:
+            loaded: the configuration.
+            clock: for all of them.
+            metrics: for all of them.
+            intake: the running one of an earlier agent, which has `hand_over`ed it by the time of `start`; None: one is made.
 
         Raises:
             ConfigError: they do not fit together.
@@ -71,21 +80,30 @@ class Agent:
                 device=device, agent=AGENT, aws=config.aws, config=config.uplink, streams=config.stream, source=self._spool, clock=clock,
                 metrics=metrics,
             )  # fmt: skip
-        self._intake = Intake(config.input, sink=self._spool, clock=clock, metrics=metrics)
+        self._adopted = intake is not None
+        self.intake = intake or Intake(config.input, sink=self._spool, clock=clock, metrics=metrics)
+
+    def check(self) -> None:
+        """Look whether the inputs can be opened, without touching anything.
+
+        Raises:
+            ConfigError: an endpoint or a key file cannot be as the configuration has it.
+        """
+        if mistakes := check_inputs(self.config.input):
+            raise ConfigError("\n".join(map(self._places.say, mistakes)))
+        with self._places.placed():
+            check_free(self.config.input, held=self.intake.ports)
 
     def start(self) -> None:
         """Open the spool, send, commit, and only then listen. What was started is stopped again if a later part fails.
 
-        A configuration that cannot be right here leaves the disk as it was.
+        Call `check` before: then a configuration that cannot be right here leaves the disk as it was.
 
         Raises:
             ConfigError: an endpoint, a key file or a size cannot be as the configuration has it.
             SpoolError: another agent has the spool, or the directory cannot be used.
         """
-        if mistakes := check_inputs(self.config.input):
-            raise ConfigError("\n".join(map(self._places.say, mistakes)))
         with self._places.placed():
-            check_free(self.config.input)
             self._open_spool()
             self._start_threads()
 
@@ -99,10 +117,15 @@ class Agent:
         try:
             self._spool.start()
             self._uplink.start()
-            self._intake.start()
+            if self._adopted:
+                self.intake.resume(self.config.input, sink=self._spool)
+            else:
+                self.intake.start()
         except BaseException as error:
             try:
-                self.stop(drain=0.0, flush=0.0)
+                if not self._adopted:
+                    self.intake.stop(0.0)
+                self._stop_sending(0.0)
             except Exception as another:  # noqa: BLE001  # the first error is the one that says what is wrong
                 error.add_note(f"and stopping what had started failed: {another!r}")
             raise
@@ -110,18 +133,47 @@ class Agent:
     def stop(self, *, drain: float, flush: float) -> None:
         """Stop listening, commit what was received, send for up to `flush` seconds, close."""
         try:
-            self._intake.stop(drain)
+            self.intake.stop(drain)
         finally:
-            try:
-                self._spool.stop()
-                self._uplink.stop(flush)
-                self.left = sum(stream["backlog_readings"] for stream in self._spool.status()["streams"].values())
-            finally:
-                self._spool.close()
+            self._stop_sending(flush)
+
+    def change_inputs(self, loaded: Loaded) -> None:
+        """Go on with other inputs; spool and uplink do not notice, so what the writer has in memory is not lost if its stream is full.
+
+        Raises:
+            ConfigError: an input cannot be opened; the old ones go on.
+        """
+        for entry in loaded.config.input:
+            self._metrics.inputs.setdefault(entry.name, InputMetrics())
+        self.intake.park(loaded.config.input, drain=self.config.agent.drain)
+        try:
+            with loaded.places.placed():
+                self.intake.resume(loaded.config.input, sink=self._spool)
+        except ConfigError:
+            self.intake.resume(self.config.input, sink=self._spool)
+            raise
+        self.config, self._places = loaded.config, loaded.places
+
+    def hand_over(self, inputs: Sequence[InputConfig], *, drain: float, flush: float) -> None:
+        """Stop all but the intake, which keeps open what `inputs` want as it is, for the agent that adopts it. See `stop`.
+
+        Raises:
+            ConfigError: key files of `inputs` cannot be used; nothing has stopped.
+        """
+        self.intake.park(inputs, drain=drain)
+        self._stop_sending(flush)
+
+    def _stop_sending(self, flush: float) -> None:
+        try:
+            self._spool.stop()
+            self._uplink.stop(flush)
+            self.left = sum(stream["backlog_readings"] for stream in self._spool.status()["streams"].values())
+        finally:
+            self._spool.close()
 
     def dead(self) -> str:
         """Return the name of a part whose threads died; empty if all live."""
-        parts = {"intake": self._intake.alive, "spool": self._spool.alive, "uplink": self._uplink.alive}
+        parts = {"intake": self.intake.alive, "spool": self._spool.alive, "uplink": self._uplink.alive}
         return next((name for name, alive in parts.items() if not alive), "")
 
     def status(self) -> dict[str, Any]:
@@ -131,7 +183,7 @@ class Agent:
             "device": self.config.device.id,
             "pid": os.getpid(),
             "uptime": round(self._clock.monotonic() - self._started, 3),
-            "inputs": self._intake.status(),
+            "inputs": self.intake.status(),
             "spool": self._spool.status(),
             "uplink": self._uplink.status(),
             "metrics": self._metrics.snapshot(),
@@ -148,8 +200,8 @@ class Daemon:
         self._agent = self._build(self._loaded)
         self._signals: list[int] = []
 
-    def _build(self, loaded: Loaded) -> Agent:
-        return Agent(loaded, clock=self._clock, metrics=self._metrics)
+    def _build(self, loaded: Loaded, intake: Intake | None = None) -> Agent:
+        return Agent(loaded, clock=self._clock, metrics=self._metrics, intake=intake)
 
     def run(self) -> int:
         """Run until a signal says stop; return the exit code."""
@@ -160,6 +212,7 @@ class Daemon:
             signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, self._on_signal)
+            self._agent.check()
             self._agent.start()
             try:
                 code = self._serve(ours)
@@ -222,25 +275,30 @@ class Daemon:
 
     def _reload(self) -> None:
         """Change to the configuration as it is in the file now; if that cannot be, keep the old one."""
-        old = self._agent.config
+        left, old = self._agent, self._agent.config
+        intake = left.intake
         try:
             new = self._load(self._path)
-            if new.config == old:
+            if new.config == old and intake.up_to_date():
                 events.unchanged(self._path)
                 return
-            replacement = self._build(new)
-        except DeviceAgentError as error:
+            replacement = self._build(new, intake)
+            replacement.check()
+            self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            if replace(new.config, input=(), agent=old.agent) == replace(old, input=()):
+                left.change_inputs(new)
+                self._loaded = new
+                return
+            moved = Path(new.config.spool.directory) != Path(old.spool.directory)
+            left.hand_over(new.config.input, drain=old.agent.drain, flush=old.agent.flush if moved else 0.0)
+        except ConfigError as error:
             events.refused(self._path, error)
             return
-        self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        moved = Path(new.config.spool.directory) != Path(old.spool.directory)
-        left = self._agent
-        left.stop(drain=old.agent.drain, flush=old.agent.flush if moved else 0.0)
         try:
             replacement.start()
         except DeviceAgentError as error:
             events.refused(self._path, error)
-            self._agent = self._build(self._loaded)
+            self._agent = self._build(self._loaded, intake)
             self._agent.start()
         else:
             self._agent, self._loaded = replacement, new

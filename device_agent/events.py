@@ -125,6 +125,14 @@ def answers_lost(*, input: str, count: int) -> None:  # noqa: A002
     _say(logging.WARNING, "answers were not taken before the stop", input=input, count=count)
 
 
+def readings_lost(*, input: str, count: int) -> None:  # noqa: A002
+    """A PULL or SUB socket was closed while its stream took nothing; what was still in the kernel's buffers is not counted."""
+    _say(
+        logging.ERROR, "readings that ZeroMQ held are lost: the input was closed while its stream took none, and PUSH and PUB are not told",
+        input=input, at_least=count,
+    )  # fmt: skip
+
+
 def receiver_died(error: BaseException) -> None:
     """The receiver ended with an error that should not exist."""
     _log.error("the receiver died; please report it", exc_info=error)

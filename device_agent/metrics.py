@@ -20,6 +20,7 @@ class InputMetrics:
     malformed: int = 0  # not what the pattern demands (a REQ without delimiter): discarded
     replies: int = 0  # sent
     replies_lost: int = 0  # the peer had gone
+    lost: int = 0  # PULL and SUB: held by ZeroMQ when the socket was closed, and not taken since the stream took nothing
 
 
 @dataclass(slots=True)

@@ -11,7 +11,9 @@ from device_agent.configfile import units
 
 _WIDTH: Final = 80
 #: Counts that are worth a sentence when they are not 0.
-_OF_INPUTS: Final = {"refused": "refused", "oversize": "too large", "malformed": "malformed", "replies_lost": "replies lost"}
+_OF_INPUTS: Final = {
+    "refused": "refused", "oversize": "too large", "malformed": "malformed", "replies_lost": "replies lost", "lost": "lost",
+}  # fmt: skip
 _OF_STREAMS: Final = {"dropped": "dropped", "damaged": "damaged", "quarantined": "quarantined"}
 
 

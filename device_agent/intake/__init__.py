@@ -5,6 +5,7 @@ Promises
   reason, never with silence.
 - Nothing is read for which the spool has no room; a flooding input does not starve another; memory stays bounded.
 - `start` returns when every endpoint is bound, or raises what is wrong; `stop` drains, answers, unbinds, and leaves nothing behind.
+- Between `park` and `resume` the sink may be replaced; sockets that do not change stay open, and lose nothing of what ZeroMQ holds.
 
 How: `receiver` is the one thread that owns the context and all sockets. `sockets` makes them (`ipc`, `curve`, `zap`, `connections`:
 what each endpoint needs); `pull_sub`, `rep`, `router_dealer` are the patterns; `frames` is the inner loop; `replies` the way back.
@@ -13,14 +14,14 @@ what each endpoint needs); `pull_sub`, `rep`, `router_dealer` are the patterns; 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig
 from device_agent.errors import DeviceAgentError
-from device_agent.intake.check import check_free, check_inputs
+from device_agent.intake.check import check_free, check_inputs, port_of
 from device_agent.intake.keys import make_keys
 from device_agent.intake.receiver import Receiver
 from device_agent.metrics import Metrics
@@ -82,6 +83,39 @@ class Intake:
         self._thread.join(drain + _STOP)
         if self._thread.is_alive():
             raise DeviceAgentError(f"the receiver did not end within {drain + _STOP:.0f} seconds")
+
+    def park(self, inputs: Sequence[InputConfig], *, drain: float) -> None:
+        """Close, drained for at most `drain` seconds, the inputs that are not among `inputs` as they are; read nothing from the others.
+
+        The sink may stop when this has returned: what it has taken is still answered.
+
+        Raises:
+            ConfigError: key files of `inputs` cannot be used; nothing has changed.
+        """
+        self._ask(lambda: self._receiver.park(inputs, drain), drain + _STOP)
+
+    def resume(self, inputs: Sequence[InputConfig], *, sink: Sink) -> None:
+        """After `park`: open what is new, and read `inputs` into `sink`.
+
+        Raises:
+            ConfigError: an input cannot be opened; nothing is read still, and `resume` may be called with other inputs.
+        """
+        self._ask(lambda: self._receiver.resume(inputs, sink), _START)
+
+    def _ask(self, command: Callable[[], None], seconds: float) -> None:
+        try:
+            self._receiver.ask(command, seconds)
+        except TimeoutError:
+            raise DeviceAgentError(f"the receiver did not take a new configuration within {seconds:.0f} seconds") from None
+
+    def up_to_date(self) -> bool:
+        """Whether the key files still say what they said when they were read. Raises ConfigError."""
+        return self._receiver.up_to_date()
+
+    @property
+    def ports(self) -> frozenset[str]:
+        """The tcp ports that are bound."""
+        return frozenset(port_of(endpoint) for source in self._receiver.status().values() for endpoint in source["endpoints"]) - {""}
 
     @property
     def alive(self) -> bool:

@@ -42,9 +42,16 @@ class Channel(ABC):
         self.socket = socket
         self.metrics = metrics
         self._sink = sink
+        self._replies = replies
         self._router = Router(config, max_reading=sink.max_reading, replies=replies)
         self._sample: tuple[int, int] | None = (0, 0)  # readings and bytes since the last look at their mean; None: it was told
         self._full: dict[str, str] = {}  # streams that are full, with what a refused client is told
+
+    def become(self, config: InputConfig) -> None:
+        """Go on for a changed configuration of the same socket."""
+        self.config = config
+        self._router = Router(config, max_reading=self._sink.max_reading, replies=self._replies)
+        self._sample = (0, 0)
 
     def gate(self) -> Gate:
         """Ask the sink about every stream of this input: a reading is taken off ZeroMQ only when there is room wherever it may go."""

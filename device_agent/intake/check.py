@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -25,21 +27,53 @@ def check_inputs(inputs: Sequence[InputConfig]) -> list[ConfigError]:
     return [*found, *_duplicates(inputs)]
 
 
-def check_free(inputs: Sequence[InputConfig]) -> None:
+def check_free(inputs: Sequence[InputConfig], *, held: AbstractSet[str] = frozenset()) -> None:
     """Try, without accepting a connection, whether the tcp addresses can be bound; for the time before anything is written.
 
     Only addresses that are numbers, or `*`: what a name stands for is seen when libzmq binds it.
+
+    Args:
+        inputs: whose endpoints.
+        held: ports that this very process has bound: they are not tried.
 
     Raises:
         ConfigError: one cannot.
     """
     for config in inputs:
         for endpoint in config.bind:
+            if port_of(endpoint) in held:
+                continue
             try:
                 _try_bind(endpoint)
             except OSError as error:
                 reason = sockets.advice(endpoint, zmq.ZMQError(error.errno))
                 raise ConfigError(f"input {config.name}: cannot bind {endpoint}: {reason}", key=("input", config.name, "bind")) from error
+
+
+def port_of(endpoint: str) -> str:
+    """Return the port of a tcp endpoint; empty for others."""
+    return endpoint.rpartition(":")[2] if endpoint.startswith("tcp://") else ""
+
+
+def await_free(endpoints: Sequence[str], seconds: float) -> None:
+    """Wait until endpoints that were just closed can be bound again: libzmq closes them a few milliseconds later, in a thread of its own.
+
+    After `seconds` it is given up without an error: whoever binds them next gets one.
+    """
+    end = time.monotonic() + seconds
+    while any(map(_in_use, endpoints)) and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+def _in_use(endpoint: str) -> bool:
+    path = ipc.path_of(endpoint)
+    if path is not None:
+        return ipc.answers(path)
+    try:
+        _try_bind(endpoint)
+    except OSError:
+        return True
+    return False
 
 
 def _try_bind(endpoint: str) -> None:

@@ -67,7 +67,7 @@ class Lock:
         except BlockingIOError:
             os.close(self._fd)
             raise ConfigError("another agent has it (its lock file is held); stop that one or choose another path") from None
-        if _answers(path):
+        if answers(path):
             os.close(self._fd)
             raise ConfigError("another program listens there; stop it or choose another path")
 
@@ -76,7 +76,7 @@ class Lock:
         os.close(self._fd)
 
 
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
     """Tell whether somebody listens at `path`; a socket that was left behind by a crash refuses."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)

@@ -5,6 +5,7 @@ Promises
 - Fair: each socket has one bounded turn after the other, so a flood on one does not starve the others.
 - Memory is bounded: a turn by `TURN_READINGS` and `TURN_BYTES`, what ZeroMQ holds by high-water marks, what the sink holds by `BUSY`.
 - Idle costs nothing: without traffic the thread sleeps in one poll without time-out.
+- A change of the configuration closes the sockets that change, and no other: what ZeroMQ holds for the others is read afterwards.
 
 How: poll; take in connections and questions of ZAP; send the answers that are due; let each readable socket have its turn, with one
 timestamp for all. A socket that may not be read is taken out of the poll and asked about again a little later.
@@ -14,8 +15,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
 import zmq
@@ -23,9 +27,10 @@ import zmq
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig, Pattern
-from device_agent.intake import curve
 from device_agent.intake.channel import Channel, Gate
+from device_agent.intake.check import await_free
 from device_agent.intake.connections import Connections
+from device_agent.intake.door import Door
 from device_agent.intake.pull_sub import PullSub
 from device_agent.intake.rep import Rep
 from device_agent.intake.router_dealer import RouterDealer
@@ -39,6 +44,7 @@ _FULL_PAUSE: Final = 50  # likewise while only the disk is full, which lasts
 _QUIET: Final = 0.05  # seconds without a reading after which a stop takes an input for drained
 _LAST_READINGS: Final = 0.5  # seconds for what ZeroMQ holds of producers that never pause
 _LAST_WAIT: Final = 5.0  # seconds that a stop waits for the sink to decide about what it has
+_FREE: Final = 2.0  # seconds that libzmq has to close a listener
 
 
 @dataclass(slots=True)
@@ -50,16 +56,19 @@ class _Input:
 
 
 class Receiver:
-    """Everything that happens in the receiver's thread. Only `wake`, `stop` and `status` are for others."""
+    """Everything that happens in the receiver's thread. Only `wake`, `stop`, `ask` and `status` are for others."""
 
     def __init__(self, inputs: Sequence[InputConfig], *, sink: Sink, clock: Clock, metrics: Metrics) -> None:
         self._configs = inputs
-        self._sink = sink
+        self._door = Door(sink)
         self._clock = clock
         self._metrics = metrics
         self._inputs: list[_Input] = []
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._authenticator: Authenticator | None = None
+        self._allowed: dict[bytes, tuple[str, frozenset[str] | None]] = {}  # what the authenticator goes by
+        self._domains = count()
+        self._commands: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._poller = zmq.Poller()
         self._wake = -1
         self._wake_lock = threading.Lock()
@@ -78,6 +87,18 @@ class Receiver:
         """Ask for the end: drain up to `drain` seconds, answer, unbind, close."""
         self._drain = drain
         self.wake()
+
+    def ask(self, command: Callable[[], None], seconds: float) -> None:
+        """Have `park` or `resume` done in the receiver's thread, and return when it is; raises what it raises, or TimeoutError."""
+        done: Future[None] = Future()
+        self._commands.append((command, done))
+        self.wake()
+        done.result(seconds)
+
+    def up_to_date(self) -> bool:
+        """Whether the key files are as they were when they were read. Raises ConfigError."""
+        sockets = [entry.socket for entry in list(self._inputs)]
+        return all(socket.serves(socket.config) and not socket.outdated for socket in sockets)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Describe each input."""
@@ -103,25 +124,19 @@ class Receiver:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._wake, zmq.POLLIN)
         try:
-            self._open_authenticator(self._context)
-            for number, config in enumerate(self._configs):
-                self._open_input(self._context, config, zap_domain=b"%d" % number)
+            self._authenticator = Authenticator(self._context, self._allowed)
+            self._poller.register(self._authenticator.socket, zmq.POLLIN)
+            for config in self._configs:
+                self._open_input(self._context, config)
         except BaseException:
             self.close()
             raise
         for entry in self._inputs:
             events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
 
-    def _open_authenticator(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        allowed = {
-            b"%d" % number: (config.name, curve.allowed_keys(config.curve.allow) if config.curve is not None else None)
-            for number, config in enumerate(self._configs)
-        }
-        self._authenticator = Authenticator(context, allowed)
-        self._poller.register(self._authenticator.socket, zmq.POLLIN)
-
-    def _open_input(self, context: zmq.Context[zmq.Socket[bytes]], config: InputConfig, *, zap_domain: bytes) -> None:
-        socket = InputSocket(context, config, zap_domain=zap_domain)
+    def _open_input(self, context: zmq.Context[zmq.Socket[bytes]], config: InputConfig) -> None:
+        socket = InputSocket(context, config, zap_domain=b"%d" % next(self._domains))
+        self._allowed[socket.domain] = (config.name, socket.allowed)
         connections = Connections(context, socket)
         metrics = self._metrics.inputs.setdefault(config.name, InputMetrics())
         entry = _Input(socket, self._channel(config, socket.zmq, metrics), connections)
@@ -132,16 +147,81 @@ class Receiver:
 
     def _channel(self, config: InputConfig, socket: zmq.Socket[bytes], metrics: InputMetrics) -> Channel:
         if config.pattern is Pattern.REP:
-            return Rep(config, socket, sink=self._sink, metrics=metrics, wake=self.wake)
+            return Rep(config, socket, sink=self._door, metrics=metrics, wake=self.wake)
         if config.pattern is Pattern.ROUTER:
-            return RouterDealer(config, socket, sink=self._sink, metrics=metrics, wake=self.wake)
-        return PullSub(config, socket, sink=self._sink, metrics=metrics, monotonic=self._clock.monotonic)
+            return RouterDealer(config, socket, sink=self._door, metrics=metrics, wake=self.wake)
+        return PullSub(config, socket, sink=self._door, metrics=metrics, monotonic=self._clock.monotonic)
 
     def run(self) -> None:
         """Receive until `stop` is called, then end in order."""
         while self._drain is None:
             self._step(self._pause())
-        self._finish(self._drain)
+            self._obey()
+        self._finish(self._inputs, self._drain)
+
+    def _obey(self) -> None:
+        while self._commands:
+            command, done = self._commands.popleft()
+            try:
+                command()
+            except Exception as error:  # noqa: BLE001  # it is the asking thread's
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+    def park(self, inputs: Sequence[InputConfig], drain: float) -> None:
+        """Close, drained, every socket that `inputs` do not want as it is, and read nothing from the others until `resume`.
+
+        The sink must still commit; afterwards it only owes its verdicts on what it has.
+        """
+        leaving = [entry for entry in self._inputs if not any(entry.socket.serves(config) for config in inputs)]
+        self._finish(leaving, drain)
+        self._door.shut()
+        for entry in leaving:
+            self._close(entry)
+
+    def resume(self, inputs: Sequence[InputConfig], sink: Sink) -> None:
+        """Open what is new in `inputs`, and read all of them into `sink`.
+
+        Raises:
+            ConfigError: an input cannot be opened; it is parked as before then.
+        """
+        assert self._context is not None
+        staying = {entry.socket.config.name: entry for entry in self._inputs}
+        try:
+            for config in inputs:
+                if config.name not in staying:
+                    self._open_input(self._context, config)
+        except BaseException:
+            for entry in self._inputs[len(staying) :]:
+                self._close(entry)
+            raise
+        opened = self._inputs[len(staying) :]
+        for config in inputs:
+            if config.name in staying:
+                self._become(staying[config.name], config)
+        order = [config.name for config in inputs]
+        self._inputs = sorted(self._inputs, key=lambda entry: order.index(entry.socket.config.name))
+        self._door.open(sink)
+        for entry in opened:
+            events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
+
+    def _become(self, entry: _Input, config: InputConfig) -> None:
+        entry.socket.become(config)
+        entry.channel.become(config)
+        self._allowed[entry.socket.domain] = (config.name, entry.socket.allowed)
+
+    def _close(self, entry: _Input) -> None:
+        """Close one input for good, and wait until its endpoints are free."""
+        for socket in (entry.connections.events, entry.socket.zmq):
+            if socket in self._poller:
+                self._poller.unregister(socket)
+        bound = entry.socket.bound
+        entry.connections.close()
+        entry.socket.close()
+        del self._allowed[entry.socket.domain]
+        self._inputs = [one for one in self._inputs if one is not entry]
+        await_free(bound, _FREE)
 
     def _pause(self) -> int | None:
         """Return how long the next poll may take, in milliseconds; None for ever."""
@@ -154,8 +234,8 @@ class Receiver:
             pauses.append(_BUSY_PAUSE)
         return min(pauses, default=None)
 
-    def _step(self, timeout: int | None) -> int:
-        """Poll once, do what is due, and return the number of readings received."""
+    def _step(self, timeout: int | None) -> list[_Input]:
+        """Poll once, do what is due, and return the inputs that received readings."""
         ready = dict(self._poller.poll(timeout))
         if self._wake in ready:
             os.eventfd_read(self._wake)
@@ -164,17 +244,17 @@ class Receiver:
                 entry.connections.update()  # first the connections, then who they are: see there
             self._authenticator.handle()
         time, synced = self._clock.now(), self._clock.synced()
-        readings = 0
+        received = []
         for entry in self._inputs:
             if entry.connections.events in ready:
                 entry.connections.update()
             entry.channel.flush()
             self._ask(entry)
-            if entry.gate is not Gate.WAIT and entry.socket.zmq in ready:
-                readings += entry.channel.turn(time, synced)
+            if entry.gate is not Gate.WAIT and entry.socket.zmq in ready and entry.channel.turn(time, synced):
+                received.append(entry)
         if not ready or self._clock.monotonic() >= self._next_look:
             self._look_again()
-        return readings
+        return received
 
     def _look_again(self) -> None:
         """Do what waits for time to pass: peers that took no answers, listening again."""
@@ -192,23 +272,26 @@ class Receiver:
             self._poller.modify(entry.socket.zmq, 0 if gate is Gate.WAIT else zmq.POLLIN)
         entry.gate = gate
 
-    def _finish(self, drain: float) -> None:
+    def _finish(self, leaving: Sequence[_Input], drain: float) -> None:
         """Receive until nothing comes any more or the time is over; wait for the sink's decisions and send the last answers.
 
         Nothing is unbound before: that would close the connections, and lose what is on its way in them (PUSH) and every answer.
         """
+        if not leaving:
+            return
         now = self._clock.monotonic
         end = now() + drain
         quiet = now()
         while now() < min(end, quiet + _QUIET):
-            if self._step(_BUSY_PAUSE) or any(entry.gate is Gate.WAIT for entry in self._inputs):
+            received = self._step(_BUSY_PAUSE)
+            if any(entry in received or entry.gate is Gate.WAIT for entry in leaving):
                 quiet = now()
-        self._answer(now() + _LAST_WAIT)
-        self._last_readings()
+        self._answer(leaving, now() + _LAST_WAIT)
+        self._last_readings([entry for entry in leaving if not entry.socket.config.pattern.acknowledges])
 
-    def _answer(self, end: float) -> None:
+    def _answer(self, leaving: Sequence[_Input], end: float) -> None:
         """Read nothing more where answers are due, until none is or the time is over."""
-        answering = [entry for entry in self._inputs if entry.socket.config.pattern.acknowledges]
+        answering = [entry for entry in leaving if entry.socket.config.pattern.acknowledges]
         for entry in answering:
             self._poller.modify(entry.socket.zmq, 0)
         while any(entry.channel.unanswered for entry in answering) and self._clock.monotonic() < end:
@@ -222,14 +305,26 @@ class Receiver:
             if lost:
                 events.answers_lost(input=entry.socket.config.name, count=lost)
 
-    def _last_readings(self) -> None:
+    def _last_readings(self, leaving: Sequence[_Input]) -> None:
         """Cut the inputs without answers off, and take what ZeroMQ has received of a producer that went on."""
-        for entry in self._inputs:
-            if not entry.socket.config.pattern.acknowledges:
-                entry.socket.cut()
+        for entry in leaving:
+            entry.socket.cut()
         end = self._clock.monotonic() + _LAST_READINGS
-        while self._clock.monotonic() < end and self._step(0):
-            pass
+        while self._clock.monotonic() < end:
+            received = self._step(0)
+            if not any(entry in received for entry in leaving):
+                break
+        for entry in leaving:
+            self._lose(entry, end)
+
+    def _lose(self, entry: _Input, end: float) -> None:
+        """Count what the stream does not take and ZeroMQ holds: nobody else will."""
+        lost = 0
+        while self._clock.monotonic() < end and (readings := len(entry.channel.receive(0, False))):
+            lost += readings
+        if lost:
+            entry.channel.metrics.lost += lost
+            events.readings_lost(input=entry.socket.config.name, count=lost)
 
     def close(self) -> None:
         """Close everything."""

@@ -48,6 +48,10 @@ class InputSocket:
             ConfigError: its keys cannot be used.
         """
         self.config = config
+        self.domain = zap_domain
+        #: Public keys (Z85) of the peers that may connect; None: everybody may.
+        self.allowed = _allowed(config)
+        self._secret = _secret(config)
         self._locks: list[ipc.Lock] = []
         self._bound: dict[str, str] = {}  # endpoint of the configuration -> as it was bound
         self.zmq: zmq.Socket[bytes] = context.socket(_TYPES[config.pattern])
@@ -75,9 +79,30 @@ class InputSocket:
             for prefix in config.subscribe:
                 socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
         if config.curve is not None:
-            _, secret = curve.secret_key(Path(config.curve.secret_key))
             socket.setsockopt(zmq.CURVE_SERVER, 1)
-            socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, self._secret)
+
+    def serves(self, config: InputConfig) -> bool:
+        """Tell whether a socket for `config` would be as this one is, so that it can stay open.
+
+        Keys that were added need no new socket; one that was taken away does: its peer may be connected.
+
+        Raises:
+            ConfigError: the key files of `config` cannot be used.
+        """
+        if _fixed(config) != _fixed(self.config) or (config.curve is None) is not (self.config.curve is None):
+            return False
+        allowed = _allowed(config)
+        return _secret(config) == self._secret and (self.allowed is None or allowed is None or self.allowed <= allowed)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether keys were added to its files since they were read. Raises ConfigError."""
+        return _allowed(self.config) != self.allowed
+
+    def become(self, config: InputConfig) -> None:
+        """Go on for a configuration that it serves."""
+        self.config, self.allowed = config, _allowed(config)
 
     def open(self) -> None:
         """Bind and connect everything.
@@ -117,6 +142,11 @@ class InputSocket:
                 self.zmq.unbind(where)
 
     @property
+    def bound(self) -> list[str]:
+        """Endpoints as they were bound; multicast, which many may bind, left out."""
+        return [where for where in self._bound.values() if where.partition("://")[0] not in _MULTICAST]
+
+    @property
     def endpoints(self) -> list[str]:
         """Endpoints as they were bound (a wildcard port is a number now), then those connected to."""
         return [*self._bound.values(), *self.config.connect]
@@ -127,6 +157,22 @@ class InputSocket:
         for lock in self._locks:
             lock.release()
         self._locks.clear()
+
+
+def _fixed(config: InputConfig) -> tuple[object, ...]:
+    """Return what a socket, its monitor and the answers on their way keep for life."""
+    return (
+        config.name, config.pattern, config.bind, config.connect, config.subscribe, config.message_id, config.high_water_mark,
+        config.max_connections,
+    )  # fmt: skip
+
+
+def _secret(config: InputConfig) -> bytes:
+    return b"" if config.curve is None else curve.secret_key(Path(config.curve.secret_key))[1]
+
+
+def _allowed(config: InputConfig) -> frozenset[str] | None:
+    return None if config.curve is None else curve.allowed_keys(config.curve.allow)
 
 
 def unsupported(endpoint: str) -> str:
