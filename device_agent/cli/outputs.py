@@ -17,7 +17,8 @@ def read_outputs(path: Path, *, needed: set[str]) -> dict[str, str]:
     try:
         stacks = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read as outputs of `cdk deploy --outputs-file`: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: cannot be read as outputs of `cdk deploy --outputs-file`: {why}") from None
     if isinstance(stacks, dict):
         for outputs in stacks.values():
             if isinstance(outputs, dict) and needed <= set(outputs):

@@ -111,11 +111,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_it_asks_and_an_empty_answer_takes_the_proposal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_it_asks_and_an_empty_answer_takes_the_proposal(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(f"board-1\n\n{TELEMETRY.replace(REGION, 'us-east-1')}\n\n"))
     assert init(path) == 0
     config = configfile.load(path, environ={})
     assert (config.device.id, config.aws.region) == ("board-1", "us-east-1")
+    assert "the queue URLs in it are examples" in capsys.readouterr().err, "one of them is"
 
 
 @pytest.mark.parametrize("host", ["raspberrypi", "pi.local", "", "Häuschen", "-x-", "a" * 200, "..."])

@@ -89,10 +89,11 @@ def _values(args: argparse.Namespace, found: dict[str, str], *, ask: bool) -> tu
     region = args.region or found.get("Region") or region_of(telemetry) or region_of(events) or os.environ.get("AWS_REGION", "")
     if not region:
         region = _ask("AWS region", os.environ.get("AWS_DEFAULT_REGION", "us-east-1"), ask=ask)
-    example = f"https://sqs.{region}.amazonaws.com/{_ACCOUNT}/"
-    examples = not ask and not (telemetry and events)
-    telemetry = telemetry or _ask("URL of the standard queue for telemetry", f"{example}telemetry", ask=ask)
-    events = events or _ask("URL of the FIFO queue for events", f"{example}events.fifo", ask=ask)
+    proposed = tuple(f"https://sqs.{region}.amazonaws.com/{_ACCOUNT}/{name}" for name in ("telemetry", "events.fifo"))
+    given = (telemetry, events)
+    telemetry = telemetry or _ask("URL of the standard queue for telemetry", proposed[0], ask=ask)
+    events = events or _ask("URL of the FIFO queue for events", proposed[1], ask=ask)
+    examples = any(queue in proposed and not before for queue, before in zip((telemetry, events), given, strict=True))
     aws = {"region": region} | ({"endpoint_url": args.endpoint_url} if args.endpoint_url else {})
     return board(device=device, aws=aws, spool=args.spool, telemetry=telemetry, events=events), examples
 
