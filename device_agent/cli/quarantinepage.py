@@ -22,9 +22,14 @@ _WHAT_NOW: Final = {
     Kind.REFUSED: "What was refused: mend the cause, then `device-agent quarantine replay ID`, or `drop ID`.",
     Kind.TOO_LARGE: "What was too large never got a number and cannot be replayed: send smaller readings, or raise the stream's share or "
     "spool.max_bytes. `show ID --json` has the bytes.",
-    Kind.DAMAGED: "What was damaged: the cloud was told which readings are missing; `show ID` has the bytes. Look at the card.",
+    Kind.DAMAGED: "What was damaged: the cloud is told which readings are missing; `show ID` has the bytes. Look at the card.",
     Kind.UNREADABLE: "What is unreadable was not written by the agent: look at it, then `drop ID`.",
 }
+#: Damaged bytes of which no reading had a number in the log: a crash left half a record.
+_NOTHING_LOST: Final = (
+    "What was damaged with 0 readings: bytes that a crash left half-written, of readings that were never acknowledged, or bytes beside the "
+    "readings. No number is missing by it, so the cloud is told nothing. `show ID` has the bytes; then `drop ID`."
+)
 
 
 def lines(kept: Sequence[Kept]) -> Iterator[str]:
@@ -42,9 +47,13 @@ def lines(kept: Sequence[Kept]) -> Iterator[str]:
     yield ""
     for reason, number in reasons.items():
         yield from textwrap.wrap(reason, _WIDTH, initial_indent=f"[{number}] ", subsequent_indent="    ", break_on_hyphens=False)
-    for kind in dict.fromkeys(one.kind for one in kept):
+    for advice in dict.fromkeys(map(_what_now, kept)):
         yield ""
-        yield from textwrap.wrap(_WHAT_NOW[kind], _WIDTH, break_on_hyphens=False)
+        yield from textwrap.wrap(advice, _WIDTH, break_on_hyphens=False)
+
+
+def _what_now(one: Kept) -> str:
+    return _NOTHING_LOST if one.kind is Kind.DAMAGED and one.numbers is None else _WHAT_NOW[one.kind]
 
 
 def _reason(one: Kept) -> str:

@@ -71,6 +71,20 @@ def test_ls_shows_what_why_and_what_to_do(board: Board, capsys: pytest.CaptureFi
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.parametrize(("first", "last", "said"), [(0, -1, "the cloud is told nothing"), (3, 7, "the cloud is told which readings are")])
+def test_ls_says_the_cloud_was_told_only_of_readings_that_are_missing(
+    board: Board, capsys: pytest.CaptureFixture[str], first: int, last: int, said: str
+) -> None:
+    folder = board.directory / "quarantine" / "damaged.log"
+    folder.mkdir()
+    content = {"reason": "half-written", "stream": "telemetry", "epoch": "0" * 16, "segment": 1, "first": first, "last": last}
+    (folder / "telemetry-1-64.json").write_text(json.dumps(content), encoding="ascii")
+    assert quarantine(board, "ls") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert said in shown
+    assert shown.count("the cloud is told") == 1
+
+
 def test_show_decodes_what_was_refused(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
     ident = refused(board, "telemetry", b"a", b"b")
     assert quarantine(board, "show", ident) == 0
