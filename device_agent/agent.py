@@ -20,7 +20,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -84,15 +85,19 @@ class Agent:
         self.intake = intake or Intake(config.input, sink=self._spool, clock=clock, metrics=metrics)
 
     def check(self) -> None:
-        """Look whether the inputs can be opened, without touching anything.
+        """Look whether the spool is free and the inputs can be opened, without touching anything.
 
         Raises:
             ConfigError: an endpoint or a key file cannot be as the configuration has it.
+            SpoolError: another agent has the spool.
         """
+        if not self._adopted:
+            with self._spool_placed():  # before the ports: an agent started twice has both
+                self._spool.check()
         if mistakes := check_inputs(self.config.input):
             raise ConfigError("\n".join(map(self._places.say, mistakes)))
         with self._places.placed():
-            check_free(self.config.input, held=self.intake.ports)
+            check_free(self.config.input, held=self.intake.addresses)
 
     def start(self) -> None:
         """Open the spool, send, commit, and only then listen. What was started is stopped again if a later part fails.
@@ -104,12 +109,14 @@ class Agent:
             SpoolError: another agent has the spool, or the directory cannot be used.
         """
         with self._places.placed():
-            self._open_spool()
+            with self._spool_placed():
+                self._spool.open()
             self._start_threads()
 
-    def _open_spool(self) -> None:
+    @contextmanager
+    def _spool_placed(self) -> Iterator[None]:
         try:
-            self._spool.open()
+            yield
         except SpoolError as error:
             raise SpoolError(f"{self._places['spool', 'directory']}: {error}") from error
 

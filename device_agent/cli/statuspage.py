@@ -65,7 +65,7 @@ def _rate(status: Mapping[str, Any], before: Mapping[str, Any] | None, kind: str
 def _input_state(source: Mapping[str, Any]) -> str:
     if not source.get("listening", True):
         return "not listening"
-    return {"read": "open", "refuse": "refusing: disk full", "wait": "waiting for the disk"}.get(source.get("state", ""), "-")
+    return {"read": "open", "refuse": "refusing: no room", "wait": "waiting for room"}.get(source.get("state", ""), "-")
 
 
 def _streams(status: Mapping[str, Any], now: float, before: Mapping[str, Any] | None) -> Iterator[tuple[object, ...]]:

@@ -21,7 +21,7 @@ from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig
 from device_agent.errors import DeviceAgentError
-from device_agent.intake.check import check_free, check_inputs, port_of
+from device_agent.intake.check import address_of, check_free, check_inputs
 from device_agent.intake.keys import make_keys
 from device_agent.intake.receiver import Receiver
 from device_agent.metrics import Metrics
@@ -113,9 +113,9 @@ class Intake:
         return self._receiver.up_to_date()
 
     @property
-    def ports(self) -> frozenset[str]:
-        """The tcp ports that are bound."""
-        return frozenset(port_of(endpoint) for source in self._receiver.status().values() for endpoint in source["endpoints"]) - {""}
+    def addresses(self) -> frozenset[str]:
+        """What is bound, as `address_of` tells it."""
+        return frozenset(address_of(endpoint) for source in self._receiver.status().values() for endpoint in source["endpoints"]) - {""}
 
     @property
     def alive(self) -> bool:

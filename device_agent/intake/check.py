@@ -28,31 +28,40 @@ def check_inputs(inputs: Sequence[InputConfig]) -> list[ConfigError]:
 
 
 def check_free(inputs: Sequence[InputConfig], *, held: AbstractSet[str] = frozenset()) -> None:
-    """Try, without accepting a connection, whether the tcp addresses can be bound; for the time before anything is written.
+    """Try, without accepting a connection, whether tcp addresses and ipc paths can be bound; for the time before anything is written.
 
-    Only addresses that are numbers, or `*`: what a name stands for is seen when libzmq binds it.
+    Of tcp only addresses that are numbers, or `*`: what a name stands for is seen when libzmq binds it.
 
     Args:
         inputs: whose endpoints.
-        held: ports that this very process has bound: they are not tried.
+        held: addresses (see `address_of`) that this very process has bound: they are not tried.
 
     Raises:
         ConfigError: one cannot.
     """
     for config in inputs:
         for endpoint in config.bind:
-            if port_of(endpoint) in held:
-                continue
-            try:
-                _try_bind(endpoint)
-            except OSError as error:
-                reason = sockets.advice(endpoint, zmq.ZMQError(error.errno))
-                raise ConfigError(f"input {config.name}: cannot bind {endpoint}: {reason}", key=("input", config.name, "bind")) from error
+            if address_of(endpoint) not in held and (reason := _obstacle(endpoint)):
+                raise ConfigError(f"input {config.name}: cannot bind {endpoint}: {reason}", key=("input", config.name, "bind"))
 
 
-def port_of(endpoint: str) -> str:
-    """Return the port of a tcp endpoint; empty for others."""
+def address_of(endpoint: str) -> str:
+    """Return what only one program can have: the port of a tcp endpoint, the real path of an ipc one; empty for others."""
+    path = ipc.path_of(endpoint)
+    if path is not None:
+        return os.path.realpath(path)
     return endpoint.rpartition(":")[2] if endpoint.startswith("tcp://") else ""
+
+
+def _obstacle(endpoint: str) -> str:
+    path = ipc.path_of(endpoint)
+    if path is not None:
+        return ipc.taken(path)
+    try:
+        _try_bind(endpoint)
+    except OSError as error:
+        return sockets.advice(endpoint, zmq.ZMQError(error.errno))
+    return ""
 
 
 def await_free(endpoints: Sequence[str], seconds: float) -> None:

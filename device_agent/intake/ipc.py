@@ -23,6 +23,7 @@ MAX_PATH: Final = 107
 #: Owner and group may connect: 0660.
 _UMASK: Final = 0o117
 _PREFIX: Final = "ipc://"
+_LISTENS: Final = "another program listens there; stop it or choose another path"
 
 
 def path_of(endpoint: str) -> Path | None:
@@ -45,6 +46,31 @@ def mistake(path: Path) -> str:
     return ""
 
 
+def taken(path: Path) -> str:
+    """Return who has `path` already, and what to do; empty if nobody. Looks, and changes nothing."""
+    try:
+        fd = os.open(lock_of(path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:  # no agent was here, or `Lock` says what is wrong
+        return _LISTENS if answers(path) else ""
+    try:
+        return _taken(path, fd)
+    finally:
+        os.close(fd)
+
+
+def lock_of(path: Path) -> Path:
+    """Return the lock file that goes with an ipc socket."""
+    return path.with_name(path.name + ".lock")
+
+
+def _taken(path: Path, fd: int) -> str:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "another agent has it (its lock file is held); stop that one or choose another path"
+    return _LISTENS if answers(path) else ""
+
+
 class Lock:
     """A held lock file."""
 
@@ -57,19 +83,14 @@ class Lock:
         reason = mistake(path)
         if reason:
             raise ConfigError(reason)
-        self._lock = path.with_name(path.name + ".lock")
+        self._lock = lock_of(path)
         try:
             self._fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise ConfigError(f"cannot open its lock file {self._lock}: {error.strerror}; remove it, or change its owner") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if reason := _taken(path, self._fd):
             os.close(self._fd)
-            raise ConfigError("another agent has it (its lock file is held); stop that one or choose another path") from None
-        if answers(path):
-            os.close(self._fd)
-            raise ConfigError("another program listens there; stop it or choose another path")
+            raise ConfigError(reason)
 
     def release(self) -> None:
         """Let go; the file stays, since removing a lock file is a race."""

@@ -34,7 +34,7 @@ from device_agent.spool.log import Log
 from device_agent.spool.record import BORDER_SIZE, HEADER_SIZE, Kind, Record
 from device_agent.spool.segment import Segment, file_name
 from device_agent.spool.state import Owed
-from device_agent.wire.limits import MAX_DECODED, MAX_READINGS
+from device_agent.wire.limits import MAX_DECODED, MAX_READINGS, MIB
 
 #: An envelope with less room than this part of its budget is full: another block would cost more than it fills.
 _FULL: Final = 1 / 20
@@ -276,7 +276,10 @@ class Appender:
             return
         reserve = share.segment if control or self._room.when_full is WhenFull.DROP_OLDEST else 2 * share.segment
         if used + reserve > share.limit:
-            raise Full(f"the spool is full: stream {self._log.stream} has {used} of its {share.limit} bytes on disk")
+            raise Full(
+                f"the spool is full: stream {self._log.stream} has {used / MIB:.1f} of its {share.limit / MIB:.1f} MiB on disk, and beside "
+                f"the room kept for notices another segment of {share.segment / MIB:.1f} MiB does not fit"
+            )
         if not control and self._room.free() < share.segment:
             raise Full("the spool is full: the file system has no more room than spool.keep_free leaves to others")
         old, fd, end = self._segment, self._fd, self._end

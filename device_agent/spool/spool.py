@@ -111,17 +111,31 @@ class Spool:
             self.close()
             raise
 
+    def check(self) -> None:
+        """Look whether another agent has the spool, without touching anything; `open` finds whatever else is wrong.
+
+        Raises:
+            SpoolError: it has.
+        """
+        with contextlib.suppress(OSError):
+            fd = self._files.open(f"{self._root}/lock")
+            self._take(fd)
+            self._files.close(fd)
+
     def _lock(self) -> None:
         path = f"{self._root}/lock"
         fd = self._files.open(path, create=True)
-        if not self._files.lock(fd):
-            pid = self._files.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-            self._files.close(fd)
-            raise SpoolError(f"{self._root}: in use by another agent, pid {pid}; stop it, or give this one a spool.directory of its own")
+        self._take(fd)
         self._lock_fd = fd
         with contextlib.suppress(OSError):  # the lock holds without a pid in it; a full disk must not keep the agent from starting
             self._files.truncate(fd, 0)
             self._files.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+
+    def _take(self, fd: int) -> None:
+        if not self._files.lock(fd):
+            pid = self._files.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            self._files.close(fd)
+            raise SpoolError(f"{self._root}: in use by another agent, pid {pid}; stop it, or give this one a spool.directory of its own")
 
     def _open(self) -> None:
         files, root = self._files, f"{self._root}/streams"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import subprocess
 import sys
@@ -61,7 +62,24 @@ def test_an_ipc_path_that_another_program_has_is_exit_code_2_with_its_line(tmp_p
         done = run(tmp_path, f"ipc://{tmp_path}/x")
     assert done.returncode == 2
     assert f"agent.toml:11: input.bind: input sensors: cannot bind ipc://{tmp_path}/x: another program listens there" in done.stderr
-    assert done.stderr.count("input.bind") == 1
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "spool").exists()
+
+
+def test_an_agent_started_twice_says_that_the_other_one_has_the_spool(tmp_path: Path) -> None:
+    lock = tmp_path / "spool" / "lock"
+    lock.parent.mkdir()
+    with lock.open("w") as held, socket.socket() as taken:
+        held.write("4711\n")
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run(tmp_path, f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 2
+    assert f"agent.toml:7: spool.directory: {tmp_path}/spool: in use by another agent, pid 4711; stop it" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(lock.parent.iterdir()) == [lock]
 
 
 def test_a_spool_directory_that_cannot_be_made_is_exit_code_2_with_its_line(tmp_path: Path) -> None:

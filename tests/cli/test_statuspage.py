@@ -44,8 +44,8 @@ def test_the_page_says_what_the_document_says() -> None:
     assert page[1] == "spool /var/lib/device-agent: 1 MiB of 256 MiB"
     rows = {line.split("  ")[0]: line.split() for line in page if line}
     assert rows["sensors"][1:6] == ["pull", "3", "1,234,567", "2", "MiB"]
-    assert rows["sensors"][-4:] == ["waiting", "for", "the", "disk"]
-    assert rows["orders"][-3:] == ["refusing:", "disk", "full"]
+    assert rows["sensors"][-3:] == ["waiting", "for", "room"]
+    assert rows["orders"][-3:] == ["refusing:", "no", "room"]
     assert rows["telemetry"][1:] == ["99", "1,234", "1h", "1min", "50", "2", "full"]
     assert "input sensors: since the start 1 too large, 2 malformed, 3 replies lost" in page
     assert "stream telemetry: since the start 1 dropped, 2 damaged, 3 quarantined" in page
