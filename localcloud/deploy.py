@@ -7,6 +7,7 @@ deployment are done anew into each new cloud. It is the synth that takes time (1
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from localcloud.ministack import ACCOUNT, REGION, fake_credentials
@@ -35,6 +36,7 @@ _INPUTS = (
     "requirements.lock",
     "localcloud/package-lock.json",
     "localcloud/deploy.py",
+    "localcloud/follow.py",
 )
 _KEEP = 6
 """Synthesised apps that are kept, 6 MB each."""
@@ -117,24 +119,27 @@ def deploy(deployment: Deployment, *, endpoint_url: str, progress: Progress, cer
     Raises:
         DeployError: one of the commands failed.
     """
-    cdk = _Cdk(root=deployment.root, endpoint_url=endpoint_url, certificate=certificate)
     with tempfile.TemporaryDirectory(prefix="device-agent-cdk-") as scratch:
+        cdk = _Cdk(root=deployment.root, endpoint_url=endpoint_url, certificate=certificate, temporary=Path(scratch))
         bootstrap = _Background(lambda: cdk.run("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=Path(scratch)))
         try:
             assembly = _assembly(deployment, cdk=cdk, progress=progress)
-        finally:
             progress("local cloud: cdk bootstrap")
             bootstrap.join()
-        progress(f"local cloud: cdk deploy {deployment.stack}")
-        written = Path(scratch) / "outputs.json"
-        cdk.run(
-            "deploy",
-            deployment.stack,
-            *("--app", str(assembly), "--outputs-file", str(written)),
-            # No change set: nobody looks at it here, and creating one is a second call.
-            *("--method", "direct", "--require-approval", "never", "--progress", "events"),
-            folder=Path(scratch),
-        )
+            progress(f"local cloud: cdk deploy {deployment.stack}")
+            written = Path(scratch) / "outputs.json"
+            cdk.run(
+                "deploy",
+                deployment.stack,
+                *("--app", str(assembly), "--outputs-file", str(written)),
+                # No change set: nobody looks at it here, and creating one is a second call.
+                *("--method", "direct", "--require-approval", "never", "--progress", "events"),
+                folder=Path(scratch),
+            )
+        except BaseException:  # Ctrl-C reaches this thread alone: the bootstrap's must hear of it
+            cdk.end()
+            bootstrap.wait()
+            raise
         return Outputs.from_stack(json.loads(written.read_text(encoding="utf-8"))[deployment.stack])
 
 
@@ -178,48 +183,87 @@ def _keep(out: Path, assembly: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Cdk:
-    """The pinned command line, with an environment in which it can reach nothing but `endpoint_url`."""
+    """The pinned command line, with an environment in which it can reach nothing but `endpoint_url`.
+
+    Invariants: no command outlives this process, however that ends (see `follow`); after `end` none runs and none begins.
+    `run` may be called from several threads, `end` from any.
+    """
 
     root: Path
     endpoint_url: str
     certificate: Path | None
+    temporary: Path | None = None  # for what a killed command leaves behind
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _running: set[subprocess.Popen[str]] = field(default_factory=set, init=False)
+    _ended: bool = field(default=False, init=False)
 
     def run(self, command: str, *arguments: str, folder: Path) -> None:
-        """Run one command in `folder`; its output is shown only if it fails."""
+        """Run one command in `folder`; its output is shown only if it fails.
+
+        Raises:
+            DeployError: it failed, took too long, or `end` came first.
+        """
         tool = self.root / "localcloud" / "node_modules" / ".bin" / "cdk"
         if not tool.exists():
             raise DeployError(f"{tool} is missing; run `make setup`")
-        line = [str(tool), command, "--no-notices", "--no-version-reporting", "--ci", *arguments]
-        # A group of its own, so that node goes with the wrapper that started it.
-        process = subprocess.Popen(  # noqa: S603 - our own arguments
-            line,
-            cwd=folder,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        # The other end of the command's standard input: closed with this process, if not before.
+        standard_input, alive = os.pipe()
         try:
-            said, _ = process.communicate(timeout=STEP_DEADLINE)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            said, _ = process.communicate()
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise DeployError(f"cdk {command} did not end within {STEP_DEADLINE} s:\n{said.strip()}") from None
-            raise
+            line = [str(tool), command, "--no-notices", "--no-version-reporting", "--ci", *arguments]
+            process = self._begin(line, folder=folder, standard_input=standard_input)
+            try:
+                said, _ = process.communicate(timeout=STEP_DEADLINE)
+            except BaseException as error:
+                _kill(process)
+                said, _ = process.communicate()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise DeployError(f"cdk {command} did not end within {STEP_DEADLINE} s:\n{said.strip()}") from None
+                raise
+            finally:
+                with self._lock:
+                    self._running.discard(process)
+        finally:
+            os.close(alive)
         if process.returncode:
             raise DeployError(f"cdk {command} failed with status {process.returncode}:\n{said.strip()}")
+
+    def end(self) -> None:
+        """Kill what runs, and let nothing begin any more. Nothing that the commands do is worth a slow end."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                _kill(process)
+
+    def _begin(self, line: list[str], *, folder: Path, standard_input: int) -> subprocess.Popen[str]:
+        try:
+            with self._lock:
+                if self._ended:
+                    raise DeployError(f"cdk {line[1]}: not begun, the deployment was given up")
+                process = subprocess.Popen(  # noqa: S603 - our own arguments
+                    [sys.executable, "-P", str(Path(__file__).with_name("follow.py")), *line],
+                    cwd=folder,
+                    env=self._environment(),
+                    stdin=standard_input,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,
+                )
+                self._running.add(process)
+                return process
+        finally:
+            os.close(standard_input)
 
     def _environment(self) -> dict[str, str]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))}
         trust = {"AWS_CA_BUNDLE": str(self.certificate)} if self.certificate else {}
+        temporary = {"TMPDIR": str(self.temporary)} if self.temporary else {}
         return {
             **inherited,
             **trust,
+            **temporary,
             **fake_credentials(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # node is there
             "AWS_ENDPOINT_URL": self.endpoint_url,
@@ -229,8 +273,14 @@ class _Cdk:
         }
 
 
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill a command and all that it started."""
+    with contextlib.suppress(ProcessLookupError):  # it has just ended, and its group with it
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 class _Background:
-    """One call in a thread; `join` waits for it and raises what it raised."""
+    """One call in a thread; `join` waits for it and raises what it raised, `wait` only waits."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
@@ -238,8 +288,11 @@ class _Background:
         self._thread = threading.Thread(target=self._run, name="cdk-bootstrap", daemon=True)
         self._thread.start()
 
-    def join(self) -> None:
+    def wait(self) -> None:
         self._thread.join()
+
+    def join(self) -> None:
+        self.wait()
         if self._error is not None:
             raise self._error
 
