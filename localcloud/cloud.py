@@ -35,11 +35,12 @@ def _silent(_: str) -> None:
 class LocalCloud:
     """A running local cloud. Make it with `start`; `stop` is idempotent."""
 
-    def __init__(self, *, server: MiniStack, network: Network, outputs: Outputs) -> None:
+    def __init__(self, *, server: MiniStack, network: Network, outputs: Outputs, stack: str) -> None:
         self._server = server
         self._clients: dict[str, Any] = {}
         self.network = network
         self.outputs = outputs
+        self.stack = stack
 
     @classmethod
     def start(
@@ -50,11 +51,13 @@ class LocalCloud:
         enforce: bool = False,
         progress: Progress = _silent,
         root: Path = ROOT,
+        outputs_file: Path | None = None,
     ) -> LocalCloud:
         """Start MiniStack and deploy the checkout at `root` into it: some 5 s, or 15 s when the code is new.
 
         With `enforce` it speaks TLS only (by `certificate`), checks signatures, and holds every caller to its IAM policies: the
-        functions to their roles', assumed roles to theirs. The key `test` of `client` stays the account's root.
+        functions to their roles', assumed roles to theirs. The key `test` of `client` stays the account's root. `outputs_file` gets
+        what `cdk deploy --outputs-file` writes.
 
         Raises:
             StartError: MiniStack does not come up.
@@ -65,11 +68,13 @@ class LocalCloud:
             server = MiniStack.start(enforce=enforce)
             undo.callback(server.stop)
             deployment = Deployment(root=root, stage=stage, sse=sse)
-            outputs = deploy(deployment, endpoint_url=server.url, progress=progress, certificate=server.certificate)
+            outputs = deploy(
+                deployment, endpoint_url=server.url, progress=progress, certificate=server.certificate, outputs_file=outputs_file
+            )
             network = Network(upstream_port=server.port)
             undo.pop_all()
         progress(f"local cloud: ready at {server.url}")
-        return cls(server=server, network=network, outputs=outputs)
+        return cls(server=server, network=network, outputs=outputs, stack=deployment.stack)
 
     @property
     def endpoint_url(self) -> str:

@@ -113,11 +113,15 @@ class Deployment:
         return digest.hexdigest()[:16]
 
 
-def deploy(deployment: Deployment, *, endpoint_url: str, progress: Progress, certificate: Path | None = None) -> Outputs:
+def deploy(
+    deployment: Deployment, *, endpoint_url: str, progress: Progress, certificate: Path | None = None, outputs_file: Path | None = None
+) -> Outputs:
     """Deploy the ingestion stack into the cloud at `endpoint_url` (whose `certificate` is trusted) and return its outputs.
 
+    `outputs_file` gets what `cdk deploy --outputs-file` writes.
+
     Raises:
-        DeployError: one of the commands failed.
+        DeployError: one of the commands failed, or `outputs_file` cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="device-agent-cdk-") as scratch:
         cdk = _Cdk(root=deployment.root, endpoint_url=endpoint_url, certificate=certificate, temporary=Path(scratch))
@@ -140,6 +144,11 @@ def deploy(deployment: Deployment, *, endpoint_url: str, progress: Progress, cer
             cdk.end()
             bootstrap.wait()
             raise
+        if outputs_file:
+            try:
+                shutil.copyfile(written, outputs_file)
+            except OSError as error:
+                raise DeployError(f"{outputs_file}: the outputs cannot be written: {error.strerror}") from None
         return Outputs.from_stack(json.loads(written.read_text(encoding="utf-8"))[deployment.stack])
 
 

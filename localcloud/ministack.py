@@ -102,6 +102,14 @@ class MiniStack:
     @classmethod
     def _spawn(cls, *, enforce: bool) -> MiniStack:
         folder = Path(tempfile.mkdtemp(prefix="device-agent-localcloud-"))
+        try:
+            return cls._spawn_in(folder, enforce=enforce)
+        except BaseException:  # also Ctrl-C: nobody else knows of the folder yet
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    @classmethod
+    def _spawn_in(cls, folder: Path, *, enforce: bool) -> MiniStack:
         port = _free_port()
         for name in ("tmp", "state", "s3"):
             (folder / name).mkdir()

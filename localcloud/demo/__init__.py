@@ -4,5 +4,6 @@ processes  the agent and the example programs, as a user would start them
 tied       a launcher, so that they end with the demo
 books      what was sent, acknowledged, received, applied, doubled, missing
 story      what happens when
+show       what is to be seen of it
 __main__   `make demo`
 """

@@ -1,116 +1,47 @@
-"""`make demo`: the whole pipeline in front of your eyes. Exit status 0 only if the books balance."""
+"""`make demo`: the whole pipeline in front of your eyes. Exit status 0 only if the books balance, 130 after Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
-import secrets
-import shutil
-import signal
+import math
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from localcloud import athena
-from localcloud.cloud import LocalCloud
-from localcloud.demo import story
-from localcloud.demo.processes import Board, ProcessError
-from localcloud.deploy import DeployError
-from localcloud.ministack import StartError
-
-_SQL = """\
-SELECT stream, topic, count(*) AS readings, substr(min(received), 12, 8) AS first, substr(max(received), 12, 8) AS last
-FROM readings
-WHERE stream IN ('telemetry', 'events')
-GROUP BY stream, topic
-ORDER BY stream, topic"""
-
-_console = Console(highlight=False)
+from localcloud.interrupts import Interrupts
 
 
 def main() -> int:
-    """Set up, play, show; 1 if the books do not balance or something did not start."""
+    """Parse the command line and run; 2 for wrong usage."""
+    interrupts = Interrupts()
+    try:
+        seconds = _seconds_asked()
+        # Half a second, in which Ctrl-C may come, too.
+        from localcloud.demo import show  # noqa: PLC0415
+
+        return show.run(seconds, interrupts)
+    except KeyboardInterrupt:
+        print("interrupted: everything is stopped")
+        return 130
+    finally:
+        interrupts.disarm()
+
+
+def _seconds_asked() -> float:
     parser = argparse.ArgumentParser(prog="python -m localcloud.demo", description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, default=20, help="how long to publish; 0: until Ctrl-C, without outage and kill (default: 20)"
+        "--seconds", type=_seconds, default=20, help="how long to publish; 0: until Ctrl-C, without outage and kill (default: 20)"
     )
-    seconds = parser.parse_args().seconds
-    # SIGHUP, the terminal was closed, too: agent and programs have sessions of their own, and would go on for ever.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix="device-agent-demo-"))
-    keep = False
+    seconds: float = parser.parse_args().seconds
+    return seconds
+
+
+def _seconds(text: str) -> float:
     try:
-        result = _play(folder, seconds)
-        keep = not result.balanced
-    except KeyboardInterrupt:
-        _say("interrupted: everything is stopped")
-        return 130
-    except (ProcessError, StartError, DeployError) as error:
-        keep = True
-        _say(str(error))
-        return 1
-    finally:
-        if keep:
-            _say(f"logs and spool are kept in {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    return 0 if result.balanced else 1
-
-
-def _play(folder: Path, seconds: float) -> story.Result:
-    began = time.monotonic()
-    with LocalCloud.start(progress=_say) as cloud, Board(folder=folder, cloud=cloud, device=f"demo-{secrets.token_hex(2)}") as board:
-        _say(f"set up in {time.monotonic() - began:.0f} s; device {board.device}")
-        result = story.play(cloud, board, seconds=seconds, say=_say)
-        _show(result)
-        _ask(cloud)
-        return result
-
-
-def _say(line: str) -> None:
-    _console.print(line, markup=False, soft_wrap=True)
-
-
-def _show(result: story.Result) -> None:
-    programs = Table(title="What the programs sent", title_justify="left", caption_justify="left")
-    for column in ("program", "stream"):
-        programs.add_column(column)
-    for column in ("sent", "acked", "in lake", "doubled", "missing", "lost*"):
-        programs.add_column(column, justify="right")
-    for row in result.balances:
-        numbers = (row.sent, row.acknowledged, row.received, row.doubled, row.missing, row.unacknowledged)
-        programs.add_row(row.program, row.stream, *("-" if number is None else f"{number:,}" for number in numbers))
-    programs.caption = (
-        "* PUSH and PUB are never acknowledged: what was sent while nobody listened, or not yet on disk at the kill, is gone."
-    )
-    _console.print(programs)
-    streams = Table(title="The books", title_justify="left")
-    streams.add_column("stream")
-    for column in ("on disk", "in lake", "missing", "applied to state up to"):
-        streams.add_column(column, justify="right")
-    for name, last in result.committed.items():
-        applied = f"{result.applied:,}" if name == "events" else "-"
-        streams.add_row(name, f"{last:,}", f"{last - result.missing[name]:,}", f"{result.missing[name]:,}", applied)
-    _console.print(streams)
-    for fault in result.faults:
-        _say(f"WRONG: {fault}")
-    if result.balanced:
-        _say("The books balance: nothing acknowledged is missing or doubled, and FIFO order held.")
-
-
-def _ask(cloud: LocalCloud) -> None:
-    _say(f"\nSQL over the lake:\n\n{_SQL}\n")
-    columns, rows = athena.query(cloud, _SQL)
-    table = Table()
-    for column in columns:
-        table.add_column(column, justify="right" if column == "readings" else "left")
-    for row in rows:
-        table.add_row(*(value or "" for value in row))
-    _console.print(table)
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 on")
+    return seconds
 
 
 if __name__ == "__main__":

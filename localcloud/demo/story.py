@@ -45,8 +45,8 @@ class Result:
         return not self.faults
 
 
-def play(cloud: LocalCloud, board: Board, *, seconds: float, say: Say) -> Result:
-    """Run the story; `seconds` 0 means until KeyboardInterrupt, without outage and kill."""
+def play(cloud: LocalCloud, board: Board, *, seconds: float, say: Say, waits: Callable[[], None] = lambda: None) -> Result:
+    """Run the story; `seconds` 0 means until KeyboardInterrupt, without outage and kill: then `waits` is called, and the story goes on."""
     board.start_agent()
     _start_programs(board)
     say(f"programs: {', '.join(f'{name} {rate}/s' for name, rate in _RATES.items())} readings of this machine, over PULL, SUB and REP")
@@ -55,7 +55,7 @@ def play(cloud: LocalCloud, board: Board, *, seconds: float, say: Say) -> Result
     except KeyboardInterrupt:
         if seconds:
             raise
-        say("Ctrl-C: the programs stop; waiting until everything has arrived")
+        waits()
     counts = board.finish_programs()
     committed = _arrive(cloud, board, say=say)
     return _balance(cloud, board, counts, committed)
