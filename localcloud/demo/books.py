@@ -35,7 +35,8 @@ class Balance:
 
     program: str
     stream: str
-    sent: int
+    sent: int  # readings, however often each was tried
+    again: int | None  # tries after the first; None: PUSH and PUB try once
     acknowledged: int | None  # None: PUSH and PUB have no acknowledgement
     received: int
     doubled: int
@@ -100,20 +101,28 @@ _STREAMS = {"orders": "events", "weather": "telemetry", "sensors": "telemetry"}
 
 
 def balance(program: str, count: dict[str, int], found: list[Row], log: list[tuple[str, int, int]] | None) -> Balance:
-    """Put together what became of the readings of one program; `log` is what was acknowledged to it."""
+    """Put together what became of the readings of one program; `log` is what was acknowledged to it.
+
+    A program with a log tries an order until it is acknowledged: `count["sent"]` counts tries, and an order of which two tries
+    were committed stands in the lake twice, under two sequence numbers. So what is lost goes by the orders' own numbers.
+    """
     prefixes = _TOPICS.get(program)
     others = tuple(prefix for other in _TOPICS.values() for prefix in other)
     mine = [row for row in found if (row.topic.startswith(prefixes) if prefixes else not row.topic.startswith(others))]
     seqs = {row.seq for row in mine}
+    again = count.get("repeated", 0) + count.get("refused", 0)
+    sent = count["sent"] - again
+    there = len(seqs) if log is None else len({json.loads(row.data)["n"] for row in mine})
     return Balance(
         program=program,
         stream=_STREAMS[program],
-        sent=count["sent"],
+        sent=sent,
+        again=None if log is None else again,
         acknowledged=None if log is None else len(log),
         received=len(seqs),
         doubled=doubles(mine),
         missing=0 if log is None else sum(seq not in seqs for _, seq, _ in log),
-        unacknowledged=max(0, count["sent"] - len(seqs)),
+        unacknowledged=max(0, sent - there),
     )
 
 

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,11 +21,19 @@ from localcloud.interrupts import Interrupts
 from localcloud.ministack import StartError
 
 _SQL = """\
-SELECT stream, topic, count(*) AS readings, substr(min(received), 12, 8) AS first, substr(max(received), 12, 8) AS last
+SELECT stream, topic, count(*) AS readings,
+       substr(min(received), 12, 8) AS first, substr(max(received), 12, 8) AS last
 FROM readings
 WHERE stream IN ('telemetry', 'events')
 GROUP BY stream, topic
 ORDER BY stream, topic"""
+
+_LEGEND = """\
+* again: orders sent once more, after no reply in time or a refusal; was the
+  first try on disk, the order is in the lake twice. lost: PUSH and PUB are
+  never acknowledged; what was sent while nobody listened, or was not yet on
+  disk at the kill, is gone.
+"""
 
 _console = Console(highlight=False)
 
@@ -72,20 +81,31 @@ def _say(line: str) -> None:
     _console.print(line, markup=False, soft_wrap=True)
 
 
+def _table(title: str | None = None) -> Table:
+    """Return a table without frame, so that it fits 80 columns."""
+    return Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+
+
 def _show(result: story.Result) -> None:
-    programs = Table(title="What the programs sent", title_justify="left", caption_justify="left")
+    programs = _table(title="What the programs sent")
     for column in ("program", "stream"):
         programs.add_column(column)
-    for column in ("sent", "acked", "in lake", "doubled", "missing", "lost*"):
+    for column in ("sent", "again*", "acked", "in lake", "doubled", "missing", "lost*"):
         programs.add_column(column, justify="right")
     for row in result.balances:
-        numbers = (row.sent, row.acknowledged, row.received, row.doubled, row.missing, row.unacknowledged)
+        numbers = (row.sent, row.again, row.acknowledged, row.received, row.doubled, row.missing, row.unacknowledged)
         programs.add_row(row.program, row.stream, *("-" if number is None else f"{number:,}" for number in numbers))
-    programs.caption = (
-        "* PUSH and PUB are never acknowledged: what was sent while nobody listened, or not yet on disk at the kill, is gone."
-    )
+    programs.caption = _LEGEND
     _console.print(programs)
-    streams = Table(title="The books", title_justify="left")
+    streams = _table(title="The books")
     streams.add_column("stream")
     for column in ("on disk", "in lake", "missing", "applied to state up to"):
         streams.add_column(column, justify="right")
@@ -102,7 +122,7 @@ def _show(result: story.Result) -> None:
 def _ask(cloud: LocalCloud) -> None:
     _say(f"\nSQL over the lake:\n\n{_SQL}\n")
     columns, rows = athena.query(cloud, _SQL)
-    table = Table()
+    table = _table()
     for column in columns:
         table.add_column(column, justify="right" if column == "readings" else "left")
     for row in rows:
