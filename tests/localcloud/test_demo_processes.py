@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from localcloud.cloud import ROOT
 from localcloud.demo.processes import Process
 
@@ -57,3 +59,11 @@ def test_a_program_runs_under_the_id_that_its_starter_knows_and_says_how_it_ende
     process = Process.start("one", ["-c", "import os; print(os.getpid()); raise SystemExit(7)"], log=tmp_path / "log")
     assert process.popen.wait(20) == 7
     assert (tmp_path / "log").read_text() == f"{process.popen.pid}\n"
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "soon"])
+def test_a_time_that_cannot_be_is_refused_before_anything_starts(seconds: str) -> None:
+    command = [sys.executable, "-m", "localcloud.demo", "--seconds", seconds]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{seconds!r} is not a number of seconds from 0 on" in done.stderr
