@@ -71,6 +71,7 @@ class Receiver:
         self._commands: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._poller = zmq.Poller()
         self._wake = -1
+        self._woken = False
         self._wake_lock = threading.Lock()
         self._drain: float | None = None
         self._next_look = 0.0
@@ -78,10 +79,18 @@ class Receiver:
     # For other threads
 
     def wake(self) -> None:
-        """Let the poll return."""
+        """Let the poll return, if nobody has yet."""
+        if self._woken:
+            return
         with self._wake_lock:
             if self._wake >= 0:
+                self._woken = True
                 os.eventfd_write(self._wake, 1)
+
+    def _wakes(self) -> None:
+        """Take note of `wake`; only then look at what it was for: what comes now wakes again."""
+        os.eventfd_read(self._wake)
+        self._woken = False
 
     def stop(self, drain: float) -> None:
         """Ask for the end: drain up to `drain` seconds, answer, unbind, close."""
@@ -238,7 +247,7 @@ class Receiver:
         """Poll once, do what is due, and return the inputs that received readings."""
         ready = dict(self._poller.poll(timeout))
         if self._wake in ready:
-            os.eventfd_read(self._wake)
+            self._wakes()
         if self._authenticator is not None and self._authenticator.socket in ready:
             for entry in self._inputs:
                 entry.connections.update()  # first the connections, then who they are: see there
@@ -296,7 +305,7 @@ class Receiver:
             self._poller.modify(entry.socket.zmq, 0)
         while any(entry.channel.unanswered for entry in answering) and self._clock.monotonic() < end:
             if self._wake in dict(self._poller.poll(_FULL_PAUSE)):
-                os.eventfd_read(self._wake)
+                self._wakes()
             for entry in answering:
                 entry.channel.flush()
         for entry in answering:

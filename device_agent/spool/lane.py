@@ -35,7 +35,9 @@ class Lane:
     lock: threading.Condition
     queue: deque[Item] = field(default_factory=deque)
     cost: int = 0  # of the queue, and of what is being written
-    hurry: int = 0  # batches in the queue that wait for an answer, and of which nothing is on the disk yet
+    hurry: int = 0  # readings in the queue that wait for an answer, in batches of which nothing is on the disk yet
+    crowd: int = 1  # readings that wanted an answer about when the last commit ended: as many may want one again
+    patience: float = 0.0  # until then a commit waits for the crowd
     sendable: bool = False
     chores: bool = True  # something is to be written, deleted or rewritten
     chores_at: float = 0.0  # not before
@@ -48,8 +50,10 @@ class Lane:
         chores = max(0.0, self.chores_at - now) if self.chores else NEVER
         if self.blocked:
             return 0.0 if self.hurry else min(chores, max(0.0, self.retry_at - now))
-        if self.hurry or self.cost >= CHUNK:
+        if self.hurry >= self.crowd or self.cost >= CHUNK:
             return 0.0
+        if self.hurry:
+            chores = min(chores, self.patience - now)
         try:
             readings = self.queue[0].since + interval - now
         except IndexError:
@@ -76,16 +80,18 @@ class Lane:
 
     def answer(self, items: list[Item]) -> list[Item]:
         """Acknowledge what is wholly on the disk; return the rest."""
-        left, done = [], 0
+        left, done, answered = [], 0, 0
         for item in items:
             if item.left:
                 left.append(item)
                 continue
             done += cost(item.batch)
             if item.batch.replies is not None:
+                answered += len(item.batch.run)
                 item.batch.replies.committed(item.batch, item.first)
         with self.lock:
             self.cost -= done
+            self.crowd = max(1, answered + self.hurry)
         return left
 
     def put_back(self, items: list[Item]) -> None:
@@ -125,5 +131,5 @@ class Lane:
             events.spool_unsaved(self.stream.config.name, sum(item.left for item in items), self.blocked)
 
 
-def _hurries(item: Item) -> bool:
-    return item.batch.replies is not None and not item.done
+def _hurries(item: Item) -> int:
+    return item.left if item.batch.replies is not None and not item.done else 0

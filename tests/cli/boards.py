@@ -11,6 +11,7 @@ from device_agent.config import SpoolConfig, StreamConfig
 from device_agent.metrics import Metrics
 from device_agent.ports import Batch
 from device_agent.spool.spool import Spool
+from device_agent.spool.writer import GATHER
 from device_agent.wire.block import Payload, Run
 from device_agent.wire.limits import MIB
 
@@ -67,7 +68,8 @@ class Board:
         run = Run(time.time_ns() // 1000, True, list(payloads), topic, None)
         self.spool.put(Batch(stream, run, sum(map(len, payloads)), Ignored(), [None] * len(payloads)))
         for _ in range(2):  # commit, then close the envelope
-            self.spool.writer.turn()
+            while (due := self.spool.writer.turn()) < GATHER:  # it waits for those who were answered just before
+                time.sleep(due)
 
     def refuse(self, stream: str, reason: str = "MessageTooLong: raise MaximumMessageSize") -> str:
         """Let the cloud refuse the oldest envelope; return the id of its file."""

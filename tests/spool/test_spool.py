@@ -189,6 +189,50 @@ def test_many_waiting_batches_share_one_sync() -> None:
     assert len(world.twins["a"].acknowledged) == 64
 
 
+def slow(world: World, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let every sync take a while, and the first commit be over."""
+    sync = world.disk.datasync
+
+    def datasync(fd: int) -> None:
+        world.clock.seconds += seconds
+        sync(fd)
+
+    monkeypatch.setattr(world.disk, "datasync", datasync)
+    world.later(0)
+
+
+def test_a_commit_waits_a_moment_for_as_many_as_the_last_one_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(max_bytes=4 * MIB)
+    slow(world, monkeypatch, 0.0001)
+    commits = lambda: world.metrics.streams["a"].commits  # noqa: E731
+    world.put(3)
+    world.turn()
+    world.put(1)
+    assert world.turn() == pytest.approx(0.0004)
+    world.put(1)
+    world.turn()
+    assert commits() == 1
+    world.put(1)
+    world.turn()
+    assert commits() == 2, "all three are back"
+    world.put(1)
+    world.later(0.0004)
+    assert commits() == 3, "four times as long as the last commit took is long enough"
+    world.put(1)
+    world.turn()
+    assert commits() == 4, "one client waits for nobody"
+
+
+def test_on_a_slow_disk_a_commit_waits_a_millisecond_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(max_bytes=4 * MIB)
+    slow(world, monkeypatch, 2.0)
+    world.commit(2)
+    world.put(1)
+    assert world.turn() == pytest.approx(0.001)
+    world.later(0.001)
+    assert len(world.twins["a"].acknowledged) == 3
+
+
 def test_streams_with_nothing_are_not_touched() -> None:
     world = World(["a", "b"], max_bytes=4 * MIB)
     world.later(0)
