@@ -159,7 +159,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> str:
     width, height, edge = 640, 360, 60
     low, high = log10(SIZES[0]), log10(SIZES[-1])
     top = max(log10(row["bare"]) for row in rows) + 0.2
-    bottom = min(log10(row["path"]) for row in rows) - 0.2
+    bottom = min(log10(row["path"]) for row in rows) - 0.6
 
     def place(size: float, rate: float) -> str:
         x = edge + (log10(size) - low) / (high - low) * (width - 2 * edge)
@@ -174,8 +174,9 @@ def draw(rows: Sequence[dict[str, Any]]) -> str:
         points = [place(row["bytes"], row[name]) for row in rows]
         parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [_dot(point, f"{row[name]:,.0f}", colour) for point, row in zip(points, rows, strict=True)]
-        x, y = points[0].split(",")
-        parts.append(f'<text x="{x}" y="{int(y) + 22}" fill="{colour}">{"bare loop" if name == "bare" else "device path"}</text>')
+        x, y = points[-1].split(",")  # the lines are furthest apart where readings are large
+        says = "bare loop" if name == "bare" else "device path"
+        parts.append(f'<text x="{x}" y="{int(y) + 22}" text-anchor="middle" fill="{colour}">{says}</text>')
     for row in rows:
         x, _ = place(row["bytes"], 10**bottom).split(",")
         parts.append(f'<text x="{x}" y="{height - edge + 20}" text-anchor="middle" fill="#555">{row["bytes"]:,.0f} B</text>')
