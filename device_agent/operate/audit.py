@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,13 +122,14 @@ class _Auditor:
 
     def _line(self, line: Line, ordinal: int) -> Facts:
         facts = Facts(ordinal=ordinal)
-        claims: list[tuple[int, int, str]] = []
+        claims: list[tuple[int, int, str, float]] = []
         for item in self._query(line.pk, ""):
             sk = item["sk"]["S"]
             if sk.startswith(keys.CLAIM):
                 first, last = int(item["first"]["N"]), int(item["last"]["N"])
-                claims.append((first, last, item["K"]["S"]))
-                if self._choice.covers(claimed_at(item)):
+                claimed = claimed_at(item)
+                claims.append((first, last, item["K"]["S"], claimed))
+                if self._choice.covers(claimed):
                     low, high = self.spans.get(line, (first, last))
                     self.spans[line] = min(low, first), max(high, last)
             elif sk.startswith(keys.FOLDED):
@@ -136,8 +138,12 @@ class _Auditor:
             elif sk.startswith(keys.NOTICE):
                 _, first, last = sk.split("|")
                 facts.noticed[item["reason"]["S"]].add(int(first), int(last))
-        for first, last, key in claims:  # only now: an object is put after its claims
-            (facts.received if self._is_data(key) else facts.claimed).add(first, last)
+        too_late = time.time() - keys.LOST_DAYS * 86_400
+        for first, last, key, claimed in claims:  # only now: an object is put after its claims
+            if self._is_data(key):
+                facts.received.add(first, last)
+            else:
+                (facts.claimed if claimed >= too_late else facts.lost).add(first, last)
         return facts
 
     def _query(self, pk: str, prefix: str) -> Iterator[dict[str, Any]]:

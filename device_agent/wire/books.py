@@ -30,6 +30,7 @@ class Facts:
     ordinal: int = 0
     received: Ranges = field(default_factory=Ranges)
     claimed: Ranges = field(default_factory=Ranges)  # by an object that was not seen as data
+    lost: Ranges = field(default_factory=Ranges)  # the same, so long ago that no message can bring them
     noticed: dict[str, Ranges] = field(default_factory=lambda: {reason: Ranges() for reason in REASONS})
 
 
@@ -67,7 +68,7 @@ def settle(line: Line, facts: Facts) -> LineBooks:
         add(taken, columns["pending"])
         columns[reason] = without(facts.noticed[reason], taken)
         add(taken, columns[reason])
-    highest = max((last for _, last in taken), default=0)
+    highest = max((last for ranges in (taken, facts.lost) for _, last in ranges), default=0)
     missing = tuple(taken.missing(1, highest)) if highest else ()
     received = facts.received
     pairs = {name: tuple(ranges) for name, ranges in (columns | {"received": received}).items()}

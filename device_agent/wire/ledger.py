@@ -40,6 +40,9 @@ EPOCH: Final = "e"
 KNOWN: Final = (EPOCH, "r~")
 #: Prefixes of sort keys.
 CLAIM: Final = "c|"
+#: Days after which what is claimed, and is in no object, is missing: no message is left that could bring it. SQS keeps one for 14 days at
+#: most (MessageRetentionPeriod of SetQueueAttributes), in the queue and once more in its dead-letter queue.
+LOST_DAYS: Final = 28
 FOLDED: Final = "r|"
 NOTICE: Final = "x|"
 POSITION: Final = "stream|"

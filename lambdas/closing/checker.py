@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from device_agent.wire import ledger as keys
-from device_agent.wire.books import Facts, settle
+from device_agent.wire.books import Facts, count, settle, without
 from device_agent.wire.ledger import Line
+from device_agent.wire.ranges import Ranges
 from lambdas.closing import parts
 from lambdas.closing.ports import Ledger, Listing
 from lambdas.landing.batch import CLAIM_DAYS
 from lambdas.landing.ports import Claim, Commit
 
-#: A gap of a stream that has been silent for so long is no news: nothing that SQS still holds can fill it (its longest retention).
+#: A gap of a stream that has been silent for so long is no news, unless it was claimed: nothing that SQS still holds can fill it (its
+#: longest retention).
 SILENT_DAYS = 14
 
 
@@ -51,8 +53,8 @@ class Checker:
         if any(look.missing()):  # seemingly: few lines get so far
             look.at_notices()
             newest = self.ledger.newest(line)
-            if newest is not None and claimed_at(newest) >= self.now() - SILENT_DAYS * 86_400:
-                look.gaps = sum(last - first + 1 for first, last in look.missing())
+            silent = newest is None or claimed_at(newest) < self.now() - SILENT_DAYS * 86_400
+            look.gaps = count(look.lost() if silent else look.missing())
         return Checked(gaps=look.gaps, pending_seconds=int(look.pending), behind_days=look.behind)
 
 
@@ -78,11 +80,14 @@ class _Look:
                     self._due = max(self._due, claim.last)
                 if self._now > claim.lease and not self._facts.received.covers(claim.first, claim.last):
                     self._at_object(claim)
+        self._facts.claimed = without(self._facts.claimed, self._facts.lost)
 
     def _at_object(self, claim: Claim) -> None:
         stream, day, run = keys.split_lake_key(claim.key)
         if self._checker.listing.decided(stream, day, run) is Commit.DATA:
             self.behind = max(self.behind, _days(day, self._now) - 1)  # yesterday is closed tonight
+        elif claimed_at(claim) < self._now - keys.LOST_DAYS * 86_400:
+            self._facts.lost.add(claim.first, claim.last)
         else:
             self.pending = max(self.pending, self._now - claimed_at(claim))
 
@@ -97,6 +102,11 @@ class _Look:
         for first, last in settle(self._line, self._facts).missing:
             if first <= self._due:
                 yield first, min(last, self._due)
+
+    def lost(self) -> Iterator[tuple[int, int]]:
+        """Yield what of that was claimed, and no message is left for."""
+        explained = without(self._facts.lost, Ranges(self.missing()))
+        yield from without(self._facts.lost, explained)
 
 
 def claimed_at(claim: Claim) -> int:

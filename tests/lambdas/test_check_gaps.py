@@ -129,6 +129,20 @@ def test_what_is_claimed_and_not_there_is_pending_and_no_gap(site: Site) -> None
     assert look(site)["PendingSeconds"] == 0
 
 
+def test_what_is_claimed_is_missing_when_no_message_can_bring_it_any_more_also_of_a_silent_stream(site: Site) -> None:
+    site.land(envelope(1, 2), envelope(4, 4))
+    site.half_land(envelope(3, 3)).kill()
+    site.half_land(envelope(5, 6)).kill()
+    site.now += 28 * DAY
+    assert look(site)["Gaps"] == 0
+    site.now += HOUR
+    found = look(site)
+    assert (found["Gaps"], found["GapStreams"], found["PendingSeconds"]) == (3, 1, 0)
+    site.land(envelope(3, 3))
+    site.land(envelope(5, 6))
+    assert gaps(site) == (0, 0), "a redrive can bring it all the same"
+
+
 def test_folding_is_behind_by_the_days_since_the_oldest_claim_that_should_be_folded(site: Site) -> None:
     site.land(envelope(1, 2))
     site.now += DAY

@@ -63,10 +63,11 @@ def lines(books: Books) -> dict[tuple[str, str, int], Any]:
     return {(one.line.device, one.line.stream, one.ordinal): one.received for one in books.lines}
 
 
-def claim(aws: Any, first: int, last: int, key: str = KEY) -> None:
+def claim(aws: Any, first: int, last: int, key: str = KEY, *, days_ago: float = 0) -> None:
+    expires = int(time.time() - days_ago * 86_400) + CLAIM_SECONDS
     table = LedgerTable(aws.dynamodb, aws.ledger, Retrying(sleep=lambda _: None, random=lambda: 0.0))
     table.register(LINE)
-    assert table.claim(Claim(line=LINE, first=first, last=last, digest="d", key=key, lease=1, expires=2)) is None
+    assert table.claim(Claim(line=LINE, first=first, last=last, digest="d", key=key, lease=1, expires=expires)) is None
 
 
 def test_nothing_received_is_no_books(aws: Any) -> None:
@@ -147,6 +148,15 @@ def test_a_claim_without_its_object_or_with_a_void_one_is_pending(aws: Any, land
     found = read(aws, deep=True)
     assert [one.pending for one in found.lines] == [((2, 4),)]
     assert found.balanced, "pending is not missing"
+
+
+def test_a_claim_is_missing_when_no_message_can_bring_it_any_more(aws: Any, land: Callable[..., None]) -> None:
+    land(body(1, [b"a"]), body(3, [b"c"]))
+    claim(aws, 2, 2, days_ago=28.1)
+    claim(aws, 4, 5, days_ago=28.1)
+    claim(aws, 6, 6, days_ago=27.9)
+    [one] = read(aws).lines
+    assert (one.pending, one.missing) == (((6, 6),), ((2, 2), (4, 5)))
 
 
 def test_folded_ranges_are_received(aws: Any, land: Callable[..., None]) -> None:
