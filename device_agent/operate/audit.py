@@ -122,7 +122,7 @@ class _Auditor:
 
     def _line(self, line: Line, ordinal: int) -> Facts:
         facts = Facts(ordinal=ordinal)
-        claims: list[tuple[int, int, str, float]] = []
+        claims: list[tuple[int, int, str, int]] = []
         for item in self._query(line.pk, ""):
             sk = item["sk"]["S"]
             if sk.startswith(keys.CLAIM):
