@@ -238,7 +238,7 @@ class Daemon:
         settings = self._agent.config.agent
         events.stopping(drain=settings.drain, flush=settings.flush)
         self._agent.stop(drain=settings.drain, flush=settings.flush)
-        events.stopped()
+        events.stopped(waiting=self._agent.left)
 
     def _serve(self, wakeup: socket.socket) -> int:
         """Answer status and feed the watchdog until told to stop."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, TextIO
 
@@ -54,9 +55,9 @@ def stopping(*, drain: float, flush: float) -> None:
     _say(logging.INFO, "stopping", drain=f"{drain:g}s", flush=f"{flush:g}s")
 
 
-def stopped() -> None:
-    """Everything is closed; what was not sent is on disk."""
-    _say(logging.INFO, "stopped; what was not sent is on disk")
+def stopped(*, waiting: int) -> None:
+    """Everything is closed; `waiting` readings are on disk and not sent."""
+    _say(logging.INFO, "stopped; what was not sent is on disk" if waiting else "stopped; everything was sent", readings=waiting)
 
 
 def died(part: str) -> None:
@@ -225,9 +226,9 @@ def clock_right() -> None:
     _say(logging.INFO, "the wall clock is right again")
 
 
-def uplink_waits(*, queue: str, problem: str) -> None:
-    """Sending to a queue failed, for a new reason; it is tried again for ever."""
-    _say(logging.WARNING, f"cannot send, data waits on disk: {problem}", queue=queue)
+def uplink_waits(*, queue: str, streams: Sequence[str], problem: str) -> None:
+    """Sending to a queue failed, for a new reason; it is tried again for ever. `streams` are those that wait."""
+    _say(logging.WARNING, f"cannot send, data waits on disk: {problem}", queue=queue, streams=",".join(streams))
 
 
 def uplink_resumes(*, queue: str) -> None:

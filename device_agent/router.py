@@ -136,7 +136,7 @@ class Router:
             token = None if tokens is None else tokens[index]
             size = size_of(payload)
             if size > limits[stream] or (isinstance(payload, list) and len(payload) > MAX_FRAMES):
-                oversize.append(Oversize(stream=stream, payload=payload, reason=_reason(payload, size, limits[stream]), token=token))
+                oversize.append(Oversize(stream=stream, payload=payload, reason=self._reason(payload, size, stream), token=token))
                 continue
             part = parts.get(stream) or parts.setdefault(stream, _Part())
             part.payloads.append(payload)
@@ -167,6 +167,13 @@ class Router:
             self._known[frame] = found
         return found
 
+    def _reason(self, payload: Payload, size: int, stream: str) -> str:
+        limit = self._limit(stream)
+        if size <= limit:
+            return f"the reading has {len(payload)} frames; at most {MAX_FRAMES} are taken"
+        what = "`max_reading` of the input" if limit == self._max_reading else f"the share of stream {stream} in `spool.max_bytes`"
+        return f"the reading has {size} bytes; this input takes at most {limit} ({what})"
+
     def _batch(self, stream: str, part: _Part, received: Received) -> Batch:
         topics: Labels = part.topics if self._first_frame else self._topic
         clients = part.clients if isinstance(received.clients, list) else received.clients
@@ -186,9 +193,3 @@ def _text(frame: bytes) -> str | None:
         return frame.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _reason(payload: Payload, size: int, limit: int) -> str:
-    if size > limit:
-        return f"the reading has {size} bytes; this input takes at most {limit}"
-    return f"the reading has {len(payload)} frames; at most {MAX_FRAMES} are taken"

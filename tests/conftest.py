@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from localcloud import LocalCloud
 
 __all__ = ["nothing_is_left_open"]  # fixture
+
+
+def pytest_configure() -> None:
+    """Undo what `make test &` and `nohup make test` do: SIGINT and SIGHUP ignored, here and in every program that a test stops by them."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ def test_a_reading_with_too_many_frames_is_reported_back() -> None:
 def test_the_smaller_of_the_two_limits_counts() -> None:
     _, (one,) = router(max_reading=1000, limits={"a": 3}).route(received([b"1234", b"123"]))
     assert one.payload == b"1234"
-    assert one.reason == "the reading has 4 bytes; this input takes at most 3"
+    assert one.reason == "the reading has 4 bytes; this input takes at most 3 (the share of stream a in `spool.max_bytes`)"
 
 
 def test_each_stream_has_its_own_limit() -> None:

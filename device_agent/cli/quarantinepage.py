@@ -20,8 +20,8 @@ _SHOWN: Final = 256
 _WIDTH: Final = 80
 _WHAT_NOW: Final = {
     Kind.REFUSED: "What was refused: mend the cause, then `device-agent quarantine replay ID`, or `drop ID`.",
-    Kind.TOO_LARGE: "What was too large never got a number and cannot be replayed: send smaller readings, or raise the stream's share or "
-    "spool.max_bytes. `show ID --json` has the bytes.",
+    Kind.TOO_LARGE: "What was too large never got a number and cannot be replayed: send smaller readings, or raise the setting that the "
+    "reason names. `show ID --json` has the bytes.",
     Kind.DAMAGED: "What was damaged: the cloud is told which readings are missing; `show ID` has the bytes. Look at the card.",
     Kind.UNREADABLE: "What is unreadable was not written by the agent: look at it, then `drop ID`.",
 }

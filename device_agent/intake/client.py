@@ -7,6 +7,7 @@ that is promised is that a listening agent's socket was connected and the readin
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -72,7 +73,7 @@ def send(
         try:
             yield from sender(socket, frames)
         except zmq.Again:
-            raise NotNow(f"input {source.name} at {place}: no agent took the reading or answered within {timeout:g} seconds") from None
+            raise NotNow(f"input {source.name} at {place}: no agent took the reading or answered within {timeout:g} s") from None
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def _connected(source: InputConfig, place: str, key: Path | None, timeout: float
     begin = time.monotonic()
     context.term()  # waits until the agent's socket has everything, or for the linger time
     if time.monotonic() - begin >= timeout:
-        raise NotNow(f"input {source.name} at {place}: the agent did not take everything within {timeout:g} seconds")
+        raise NotNow(f"input {source.name} at {place}: the agent did not take everything within {timeout:g} s")
 
 
 def _encrypt(socket: zmq.Socket[bytes], source: InputConfig, server: Path, key: Path | None) -> None:
@@ -123,9 +124,14 @@ def _publish(socket: zmq.Socket[bytes], readings: Iterable[list[bytes]]) -> Iter
         while socket.poll(0 if _wanted(reading, prefixes) else 100):
             prefixes.append(socket.recv()[1:])
         if not _wanted(reading, prefixes):
-            raise NotNow(f"the input does not subscribe to the topic {reading[0][:40]!r}; it subscribes to {prefixes}")
+            known = ", ".join(map(_quoted, prefixes))
+            raise NotNow(f"the input does not subscribe to the topic {_quoted(reading[0][:40])}; it subscribes to {known}")
         socket.send_multipart(reading)
     yield from ()
+
+
+def _quoted(text: bytes) -> str:
+    return json.dumps(text.decode("utf-8", "backslashreplace"), ensure_ascii=False)
 
 
 def _wanted(reading: list[bytes], prefixes: list[bytes]) -> bool:

@@ -44,6 +44,11 @@ class Queue:
     entries: int = MAX_BATCH_ENTRIES
     careful: int = 0  # messages to go in small requests, since one of them made a request fail
 
+    @property
+    def unknown(self) -> bool:
+        """Whether the queue has never answered a question for its limit."""
+        return self.limit_at == float("-inf")
+
     def failed(self, error: NotSent, now: float) -> None:
         """A request failed as a whole: wait, and try a smaller one where the network may be too slow."""
         self.not_before = now + self.backoff.failed()

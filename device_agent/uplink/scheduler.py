@@ -113,6 +113,8 @@ class Scheduler:
         job = self._fill(queue, list(ready), now)
         if job is not None:
             return job
+        if queue.unknown:
+            return Ask(queue)  # before there is anything to send: whoever sets up a board sees now that queue or credentials are wrong
         for lane in ready:
             if now >= lane.not_before:  # nothing to try with: linger may close envelopes again, and the next one will tell
                 self._lane_recovered(lane)
@@ -266,7 +268,7 @@ class Scheduler:
 
     def _failed(self, queue: Queue, error: NotSent, now: float) -> None:
         if queue.problem != str(error):
-            events.uplink_waits(queue=queue.url, problem=str(error))
+            events.uplink_waits(queue=queue.url, streams=[lane.stream.name for lane in queue.lanes], problem=str(error))
         queue.failed(error, now)
         for lane in queue.lanes:
             self._report(lane.stream.name, sendable=False)
@@ -282,7 +284,7 @@ class Scheduler:
 
     def _lane_failed(self, lane: Lane, error: NotSent | Refused, now: float) -> None:
         if lane.problem != str(error):
-            events.uplink_waits(queue=lane.stream.queue, problem=str(error))
+            events.uplink_waits(queue=lane.stream.queue, streams=[lane.stream.name], problem=str(error))
         lane.failed(error, now)
         self._report(lane.stream.name, sendable=False)
 
@@ -310,7 +312,7 @@ class Scheduler:
         """Whether nothing is in flight and nothing can be sent but for streams that cannot be sent for since before `since` (monotonic)."""
         with self._lock:
             for queue in self._queues.values():
-                if queue.in_flight:
+                if queue.in_flight > queue.asking:
                     return False
                 for lane in queue.lanes:
                     stuck = not self._sendable.get(lane.stream.name, True) and self._since_monotonic[lane.stream.name] <= since
@@ -337,7 +339,7 @@ class Scheduler:
         until = max(queue.not_before if queue.problem else 0.0, lane.not_before if lane.problem else 0.0)
         return {
             "queue": queue.url,
-            "state": "backing off" if problem else "ok",
+            "state": "backing off" if problem else "asking" if queue.unknown else "ok",
             "problem": f"stream {lane.stream.name}, queue {queue.url}: {problem}" if problem else "",
             "since": self._since.get(lane.stream.name),
             "next_try_in": round(max(0.0, until - now), 3) if problem else None,

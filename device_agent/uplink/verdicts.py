@@ -24,7 +24,7 @@ class Cause(Enum):
     TLS = "the connection cannot be trusted; check this board's clock and its CA certificates"
     SERVICE = "SQS has a fault of its own; nothing to do"
     THROTTLED = "SQS asks for fewer requests; nothing to do, the agent slows down"
-    CREDENTIALS = "the credentials are missing, expired or wrong; check them (`device-agent check --online`)"
+    CREDENTIALS = "the credentials are missing, expired or wrong; give the agent valid ones (environment, ~/.aws/credentials or aws.iot)"
     CLOCK = "the signature was refused: the clock is wrong, or the secret key is; the agent learns the time from the answer"
     PERMISSION = "the credentials may not do this; allow sqs:SendMessage (and the queue's KMS key) for the device's role"
     KEY = "the queue's KMS key cannot be used; check the key's state and its policy"

@@ -45,6 +45,20 @@ WHOLE = [
 ]
 
 
+def test_a_queue_that_is_not_there_is_known_before_there_is_anything_to_send(
+    sqs: FakeSqs, start: Start, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = sqs.create("telemetry")
+    lost = sqs.create("events.fifo").replace("events.fifo", "elsewhere.fifo")
+    uplink = start(FakeSpool("telemetry", "events"), stream(known), stream(lost, "events"))
+    eventually(lambda: uplink.status()["telemetry"]["state"] == "ok")
+    eventually(lambda: "does not exist" in uplink.status()["events"]["problem"])
+    sqs.create("elsewhere.fifo")
+    eventually(lambda: uplink.status()["events"]["state"] == "ok")
+    assert any("does not exist" in line and "streams=events" in line for line in caplog.messages)
+    assert not sqs.bodies("telemetry")
+
+
 @pytest.mark.parametrize(("code", "status", "word"), WHOLE)
 def test_a_failing_queue_keeps_the_data_says_why_and_resumes(
     code: str, status: int, word: str, sqs: FakeSqs, start: Start, eventually: Eventually

@@ -110,7 +110,8 @@ def test_a_message_of_one_mebibyte_is_set_aside_and_the_connection_lives(bench: 
 def test_a_request_of_one_mebibyte_is_refused_with_the_limit(bench: Bench) -> None:
     req = bench.client(zmq.REQ, bench.run(Pattern.REP))
     req.send(b"x" * MIB)
-    assert json.loads(req.recv()) == {"ok": False, "error": f"the reading has {MIB} bytes; this input takes at most {700 * 1024}"}
+    why = f"the reading has {MIB} bytes; this input takes at most {700 * 1024} (`max_reading` of the input)"
+    assert json.loads(req.recv()) == {"ok": False, "error": why}
     assert (bench.counters.refused, bench.counters.oversize) == (1, 1)
     assert not bench.sink.aside
 
