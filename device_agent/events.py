@@ -57,7 +57,10 @@ def stopping(*, drain: float, flush: float) -> None:
 
 def stopped(*, waiting: int) -> None:
     """Everything is closed; `waiting` readings are on disk and not sent."""
-    _say(logging.INFO, "stopped; what was not sent is on disk" if waiting else "stopped; everything was sent", readings=waiting)
+    if waiting:
+        _say(logging.INFO, "stopped; what was not sent is on disk", readings=waiting)
+    else:
+        _say(logging.INFO, "stopped; everything was sent")
 
 
 def died(part: str) -> None:

@@ -104,6 +104,9 @@ class Source(Protocol):
 
         A block that turns out damaged is left out: its numbers get a notice of their own and count as settled here. So the list may have
         gaps, and may be empty; then there is nothing to send.
+
+        Raises:
+            NotNow: the disk cannot be read; the border is still taken.
         """
 
     def delivered(self, border: Border, first: int, last: int) -> None:

@@ -6,6 +6,7 @@ Promises
 2. A redrive loses nothing: a letter is deleted only after the source queue has taken it.
 3. A redrive doubles nothing that counts: after a crash between the two a letter is there twice, and landing knows the second one by its
    envelope's id and digest (`lambdas/landing`); a notice likewise. Within 5 minutes SQS itself swallows it on FIFO, by promise 4.
+   So too when SQS takes a letter and does not let it be deleted, as on FIFO once `HOLD` has run out.
 4. On FIFO the message group and the order within it are kept; a group stops at its first failure. The deduplication id is new, made of
    the letter's message id: the envelope's id might be swallowed as a repetition of the message that failed, while one id for each letter
    lets a conflict's two contents pass. A letter that is buried again is another message, so it can be sent back again.
@@ -187,10 +188,10 @@ class DeadLetterQueue:
                         continue
                     try:
                         self._send(letter, target)
+                        self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)
                     except ClientError as error:
                         reasons[unit] = str(error)
                         continue
-                    self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)
                     del held[letter.id]
                     moved += 1
                     progress(moved)

@@ -36,8 +36,11 @@ class Files(Protocol):
     def list(self, path: str) -> list[Found]:
         """Return the entries of a directory, by name; [] if there is no such directory."""
 
-    def open(self, path: str, *, create: bool = False) -> int:
-        """Open a file for reading and writing, made with mode 0600 if `create`; return a descriptor."""
+    def open(self, path: str, *, write: bool = False, create: bool = False) -> int:
+        """Open a file for reading, with `write` for writing too; with `create` it is made, mode 0600, and written. Return a descriptor.
+
+        What is only read is opened for that alone, so a card that the kernel has made read-only can still be sent from and looked into.
+        """
 
     def close(self, fd: int) -> None:
         """Close a descriptor."""
@@ -108,9 +111,9 @@ class RealFiles:
             return []
         return sorted(found)
 
-    def open(self, path: str, *, create: bool = False) -> int:
+    def open(self, path: str, *, write: bool = False, create: bool = False) -> int:
         """See `Files`."""
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+        return os.open(path, os.O_CLOEXEC | (os.O_RDWR if write or create else os.O_RDONLY) | (os.O_CREAT if create else 0), 0o600)
 
     def close(self, fd: int) -> None:
         """See `Files`."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 from device_agent.errors import SpoolError
 from device_agent.spool import segment as segments
-from device_agent.spool.files import Files
-from device_agent.spool.places import Place, ReadOnly, all_places, streams
+from device_agent.spool.files import Files, RealFiles
+from device_agent.spool.places import Place, all_places, streams
 from device_agent.spool.scan import UNKNOWN, scan
 from device_agent.spool.tools import Reading, content_of
 
@@ -28,7 +28,7 @@ class Follower:
         Raises:
             SpoolError: there is no spool, or no such stream in it.
         """
-        self._directory, self._stream, self._files = directory, stream, files or ReadOnly()
+        self._directory, self._stream, self._files = directory, stream, files or RealFiles()
         self._problem = problem or (lambda _sentence: None)
         known = streams(directory, files=self._files)
         if stream not in known:

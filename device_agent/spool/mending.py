@@ -52,7 +52,7 @@ def _cut(files: Files, place: Place, aside: Quarantine, root: str) -> str:
         "data_base64": base64.b64encode(half).decode("ascii"),
     }  # fmt: skip
     aside.keep(DAMAGED, name, content)
-    fd = files.open(place.path)
+    fd = files.open(place.path, write=True)
     try:
         files.truncate(fd, start)
         files.datasync(fd)

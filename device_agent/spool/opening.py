@@ -149,7 +149,7 @@ def open_epoch(directory: str, epoch: str, setting: Setting, *, new: bool = Fals
 def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -> None:
     """Take over the segments; read and mend the last one. `used`: the last number that the journal knows of."""
     last, files = segments[-1], setting.files
-    fd = files.open(last.path)
+    fd = files.open(last.path, write=True)
     data, whole = whole_or_zeros(files, fd, last.path)
     found = scan(data, number=last.number, base=last.base)
     if found.epoch not in {"", made.log.epoch}:

@@ -1,7 +1,7 @@
 """Where things are in a spool's directory, for those who only look: its streams, their segments, the bytes of one.
 
 Beside a running agent a segment may vanish (everything in it was delivered) and the last one may end in half a record: neither is an error.
-Readers open files for reading only, so a card that is mounted read-only, in another machine, can be looked into as well.
+Nothing is written, so a card that is mounted read-only, in another machine, can be looked into as well.
 """
 
 from __future__ import annotations
@@ -29,15 +29,6 @@ _LOOKS: Final = 4
 _PAUSE: Final = 0.05
 
 
-class ReadOnly(RealFiles):
-    """For looking: opens nothing for writing."""
-
-    def open(self, path: str, *, create: bool = False) -> int:
-        """See `Files`."""
-        assert not create, "nothing is made by looking"
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """A segment's file: `base` is its first number, `end` the first of the next segment's (`UNKNOWN`: there is none yet)."""
@@ -58,7 +49,7 @@ def streams(directory: str, *, files: Files | None = None) -> list[str]:
     Raises:
         SpoolError: there is no spool, or it may not be read.
     """
-    files = files or ReadOnly()
+    files = files or RealFiles()
     root = directory.rstrip("/")
     try:
         if not any(found.name == "streams" and found.directory for found in files.list(root)):

@@ -11,9 +11,9 @@ from typing import Final
 
 from device_agent.ports import Block, Border
 from device_agent.spool import segment as segments
-from device_agent.spool.files import Files
+from device_agent.spool.files import Files, RealFiles
 from device_agent.spool.mending import repair
-from device_agent.spool.places import Place, Progress, ReadOnly, scanned, streams, torn, with_progress
+from device_agent.spool.places import Place, Progress, scanned, streams, torn, with_progress
 from device_agent.spool.scan import UNKNOWN, Damage, Entry, Scan
 from device_agent.wire import block
 from device_agent.wire.errors import EnvelopeError
@@ -103,12 +103,12 @@ class Reading:
 
 def ls(directory: str, *, stream: str = "", files: Files | None = None, progress: Progress | None = None) -> list[Listed]:
     """List all segments, in order of stream, epoch and number. Raises `SpoolError` as `streams` does."""
-    return list(_look(directory, stream, files or ReadOnly(), progress, decode=False))
+    return list(_look(directory, stream, files or RealFiles(), progress, decode=False))
 
 
 def verify(directory: str, *, stream: str = "", files: Files | None = None, progress: Progress | None = None) -> list[Listed]:
     """Like `ls`, and decode every block: `problems` says what is wrong with a segment."""
-    return list(_look(directory, stream, files or ReadOnly(), progress, decode=True))
+    return list(_look(directory, stream, files or RealFiles(), progress, decode=True))
 
 
 def _look(directory: str, stream: str, files: Files, progress: Progress | None, *, decode: bool) -> Iterator[Listed]:
@@ -137,7 +137,7 @@ def cat(
     Raises:
         SpoolError: there is no spool, or it may not be read.
     """
-    files = files or ReadOnly()
+    files = files or RealFiles()
     tell = problem or (lambda _sentence: None)
     for place in with_progress(directory, stream, files, progress):
         if (epoch and place.epoch != epoch) or place.base > last or (place.end != UNKNOWN and place.end <= first):

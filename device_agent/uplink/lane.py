@@ -20,6 +20,7 @@ from typing import Final
 from device_agent import events, packer
 from device_agent.backoff import Backoff
 from device_agent.config import StreamConfig
+from device_agent.errors import NotNow
 from device_agent.metrics import StreamMetrics
 from device_agent.packer import Message
 from device_agent.ports import Border, Source
@@ -111,9 +112,9 @@ class Lane:
             return None
         try:
             blocks = self._source.read(border)
-        except OSError as error:
+        except NotNow as error:
             self._source.give_back(border)
-            raise NotSent(Cause.DISK, f"reading the spool: {error}") from None
+            raise NotSent(Cause.DISK, str(error)) from None
         return Parcel(border, packer.messages(self._device, self._agent, self.stream, border, blocks), border.first)
 
     def _make(self, parcel: Parcel) -> Message | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ import pytest
 
 from device_agent.clock import SystemClock
 from device_agent.config import SpoolConfig, StreamConfig
+from device_agent.errors import NotNow
 from device_agent.metrics import Metrics
 from device_agent.ports import Batch, Border, Sink, Source, Verdict
+from device_agent.spool.files import RealFiles
 from device_agent.spool.spool import Spool
 from device_agent.wire import block
 from device_agent.wire.block import Run
@@ -27,6 +30,27 @@ class Both(Sink, Source, Protocol):
     pass
 
 
+class FailingFiles(RealFiles):
+    """A disk that cannot be read while `broken`."""
+
+    broken = False
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        if self.broken:
+            raise OSError(errno.ENODEV, "No such device")
+        return super().pread(fd, size, offset)
+
+
+def _break(spool: Both, how: str) -> None:
+    """Let the disk under the spool fail, or with "" be well again."""
+    if isinstance(spool, FakeSpool):
+        spool.unreadable = how
+    else:
+        assert isinstance(spool, Spool)
+        assert isinstance(spool._files, FailingFiles)
+        spool._files.broken = bool(how)
+
+
 def _fake(_: Path) -> Iterator[Both]:
     yield FakeSpool(STREAM, "events")
 
@@ -34,7 +58,8 @@ def _fake(_: Path) -> Iterator[Both]:
 def _real(directory: Path) -> Iterator[Both]:
     streams = [StreamConfig(name=name, queue=f"https://queue/{name}", linger=0.0) for name in (STREAM, "events")]
     config = SpoolConfig(directory=str(directory / "spool"), max_bytes=4 * MIB, keep_free=0, commit_interval=0.05)
-    spool = Spool(config, streams, device="board-7", agent="device-agent/0", clock=SystemClock(), metrics=Metrics())
+    clock, metrics = SystemClock(), Metrics()
+    spool = Spool(config, streams, device="board-7", agent="device-agent/0", clock=clock, metrics=metrics, files=FailingFiles())
     spool.open()
     spool.start()
     yield spool
@@ -205,6 +230,19 @@ def test_a_notice_can_be_given_back(spool: Both) -> None:
     notice = take(spool)
     spool.give_back(notice)
     assert take(spool) == notice
+
+
+def test_what_cannot_be_read_now_can_be_given_back_and_read_later(spool: Both) -> None:
+    spool.sendable(STREAM, True)
+    commit(spool, b"a", b"b")
+    border = take(spool)
+    _break(spool, "No such device")
+    with pytest.raises(NotNow, match=f"{STREAM} 1-2: reading the spool fails: No such device"):
+        spool.read(border)
+    spool.give_back(border)
+    _break(spool, "")
+    assert take(spool) == border
+    assert sum(one.count for one in spool.read(border)) == 2
 
 
 def test_wait_returns_when_something_can_be_taken(spool: Both) -> None:

@@ -2,7 +2,7 @@
 
 Promises what the ports promise, except the disk. Each batch is committed within `put` and is an envelope of its own (a batch larger than
 `envelope` readings becomes several), so tests of intake and uplink need no thread and no waiting. `hold` keeps batches uncommitted until
-`commit`; `verdicts` and `whys` say what the tests want to hear.
+`commit`; `verdicts`, `whys` and `unreadable` say what the tests want to hear.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from device_agent.errors import NotNow
 from device_agent.ports import Batch, Block, Border, Verdict
 from device_agent.wire import block
 from device_agent.wire.block import Payload, Run
@@ -41,6 +42,7 @@ class FakeSpool:
         self.hold = False
         self.verdicts: dict[str, Verdict] = {}
         self.whys: dict[str, str] = {}
+        self.unreadable = ""  # why the disk cannot be read now
         self.batches: list[Batch] = []  # all that was put
         self.aside: list[tuple[str, Payload, str]] = []
         self.quarantined: list[tuple[str, int, int, str, str]] = []  # stream, first, last, reason, body
@@ -110,6 +112,8 @@ class FakeSpool:
             return border
 
     def read(self, border: Border) -> list[Block]:
+        if self.unreadable:
+            raise NotNow(f"{border.stream} {border.first}-{border.last}: reading the spool fails: {self.unreadable}")
         with self._change:
             return list(self._streams[border.stream].blocks[border.first]) if not border.reason else []
 

@@ -59,6 +59,17 @@ def test_a_queue_that_is_not_there_is_known_before_there_is_anything_to_send(
     assert not sqs.bodies("telemetry")
 
 
+def test_while_the_disk_cannot_be_read_it_is_told_and_sending_resumes_with_it(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
+    """It was taken for a bug, and the envelope was stuck until the next start."""
+    spool = FakeSpool("telemetry", envelope=1)
+    spool.unreadable = "No such device"
+    uplink = start(spool, stream(sqs.create("telemetry")))
+    put(spool, "telemetry", b"0", b"1")
+    eventually(lambda: "No such device: the log on disk cannot be read" in uplink.status()["telemetry"]["problem"])
+    spool.unreadable = ""
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 2)])
+
+
 @pytest.mark.parametrize(("code", "status", "word"), WHOLE)
 def test_a_failing_queue_keeps_the_data_says_why_and_resumes(
     code: str, status: int, word: str, sqs: FakeSqs, start: Start, eventually: Eventually
@@ -276,23 +287,6 @@ def test_credentials_that_were_replaced_are_taken_up(
     eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
     assert "secret key" in uplink.status()["telemetry"]["problem"]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
-
-
-def test_a_spool_that_cannot_be_read_is_tried_again(
-    sqs: FakeSqs, start: Start, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = FakeSpool("telemetry")
-    put(spool, "telemetry", b"x")
-    real, failures = spool.read, [OSError(5, "Input/output error")] * 3
-
-    def read(border: object) -> object:
-        if failures:
-            raise failures.pop()
-        return real(border)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(spool, "read", read)
-    start(spool, stream(sqs.create("telemetry")))
     eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
 
 

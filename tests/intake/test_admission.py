@@ -12,6 +12,7 @@ from device_agent.config import InputConfig, Pattern, RouteConfig
 from device_agent.ports import Verdict
 from device_agent.wire.limits import MAX_FRAMES, MIB
 from tests.intake.conftest import Bench
+from tests.lab.agent import wait_for
 
 OVERSIZE = b"x" * 101
 
@@ -95,6 +96,7 @@ def test_what_is_too_large_for_a_pull_input_is_set_aside_and_counted(bench: Benc
     push.send_multipart([b"x" * 50, b"x" * 51])
     push.send(b"c")
     assert bench.sink.wait_for(3) == [b"a", b"b", b"c"]
+    wait_for(lambda: len(bench.sink.aside) == 2)  # a turn's batches first, then what was too large in it
     assert [payload for _, payload, _ in bench.sink.aside] == [OVERSIZE, [b"x" * 50, b"x" * 51]]
     assert bench.counters.oversize == 2
 

@@ -36,6 +36,7 @@ class Queue:
 
     messages: list[Stored] = field(default_factory=list)
     seen: dict[tuple[str, str], float] = field(default_factory=dict)
+    given: dict[str, Stored] = field(default_factory=dict)  # by receipt, old ones too
     places: count[int] = field(default_factory=lambda: count(1))
 
     def take(self, stored: Stored) -> None:
@@ -55,10 +56,8 @@ class Queue:
         given = [one for one in self.messages if one.group not in held][:most]
         for one in given:
             one.visible, one.receipt = now + VISIBILITY, f"r{next(_ids)}"
+            self.given[one.receipt] = one
         return given
-
-    def by_receipt(self, receipt: str) -> Stored | None:
-        return next((one for one in self.messages if one.receipt == receipt), None)
 
 
 class Client:
@@ -105,9 +104,13 @@ class Client:
     def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> Any:  # noqa: N803
         def effect() -> Any:
             queue = self._queues[QueueUrl]
-            found = queue.by_receipt(ReceiptHandle)
-            if found is not None and found.visible > self._now():  # FIFO: an old receipt deletes nothing
-                queue.messages.remove(found)
+            found = queue.given[ReceiptHandle]
+            if found not in queue.messages:
+                return {}  # deleted before
+            if found.receipt != ReceiptHandle or found.visible <= self._now():  # what SQS says for FIFO queues
+                error = {"Code": "InvalidParameterValue", "Message": "The receipt handle has expired"}
+                raise ClientError({"Error": error}, "DeleteMessage")
+            queue.messages.remove(found)
             return {}
 
         return self._call("delete", effect)
@@ -115,8 +118,8 @@ class Client:
     def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
         def effect() -> Any:
             for entry in Entries:
-                found = self._queues[QueueUrl].by_receipt(entry["ReceiptHandle"])
-                if found is not None:
+                found = self._queues[QueueUrl].given[entry["ReceiptHandle"]]
+                if found.receipt == entry["ReceiptHandle"]:
                     found.visible = self._now() + entry["VisibilityTimeout"]
             return {}
 

@@ -61,6 +61,7 @@ class FakeDisk:
         self.capacity, self.preallocates, self.honest = capacity, preallocates, honest
         self.directories: dict[str, Directory] = {}  # directories themselves are durable when made: the spool syncs their parents anyway
         self.descriptors: dict[int, tuple[Inode, str]] = {}
+        self._writable: set[int] = set()
         self._next = 100
         self.operations: list[str] = []
         self.fail: Callable[[str, str], OSError | None] = lambda _op, _path: None
@@ -86,7 +87,7 @@ class FakeDisk:
         found += [Found(name, False, len(inode.current), inode.allocated) for name, inode in self.directories[path].current.items()]
         return sorted(found)
 
-    def open(self, path: str, *, create: bool = False) -> int:
+    def open(self, path: str, *, write: bool = False, create: bool = False) -> int:
         self._step("open", path)
         directory, name = self._place(path)
         if name not in directory.current:
@@ -96,7 +97,14 @@ class FakeDisk:
             directory.changes.append(("set", name, "", directory.current[name]))
         self._next += 1
         self.descriptors[self._next] = (directory.current[name], path)
+        if write or create:
+            self._writable.add(self._next)
         return self._next
+
+    def _written(self, fd: int) -> tuple[Inode, str]:
+        if fd not in self._writable:
+            raise OSError(errno.EBADF, "opened for reading only", self.descriptors[fd][1])
+        return self.descriptors[fd]
 
     def close(self, fd: int) -> None:
         inode, _ = self.descriptors.pop(fd)
@@ -109,7 +117,7 @@ class FakeDisk:
         return bytes(inode.current[offset : offset + size])
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> None:
-        inode, path = self.descriptors[fd]
+        inode, path = self._written(fd)
         self._room(len(data) + offset - len(inode.current), path)
         if self.cut_at is not None and self.count == self.cut_at:
             self._change(inode, "write", offset, bytes(data))  # it was on its way
@@ -138,7 +146,7 @@ class FakeDisk:
         directory.changes.clear()
 
     def allocate(self, fd: int, size: int) -> bool:
-        inode, path = self.descriptors[fd]
+        inode, path = self._written(fd)
         self._room(size - len(inode.current), path)
         self._step("allocate", path)
         if self.preallocates and size > len(inode.current):
@@ -146,7 +154,7 @@ class FakeDisk:
         return self.preallocates
 
     def truncate(self, fd: int, size: int) -> None:
-        inode, path = self.descriptors[fd]
+        inode, path = self._written(fd)
         self._step("truncate", path)
         self._change(inode, "size", size, b"")
 
