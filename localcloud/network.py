@@ -8,6 +8,7 @@ exactly as on a real network: this is what makes it a test of the agent.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socket
 import struct
 import threading
@@ -21,13 +22,23 @@ _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, 0 s: close sends RST."""
 
 
+@dataclasses.dataclass(eq=False)
+class _Pair:
+    """A connection through the proxy: the device's end and the cloud's."""
+
+    device: socket.socket
+    cloud: socket.socket
+    directions: int = 2
+    """How many still carry bytes."""
+
+
 class Network:
     """One listening port in front of `upstream_port`; threads: one that accepts, two a connection."""
 
     def __init__(self, *, upstream_port: int) -> None:
         self._upstream = ("127.0.0.1", upstream_port)
         self._lock = threading.Lock()
-        self._live: set[socket.socket] = set()
+        self._live: set[_Pair] = set()
         self._port = 0
         self._reserved: socket.socket | None = None
         self._listener: socket.socket | None = None
@@ -52,8 +63,9 @@ class Network:
             live, self._live = self._live, set()
             _shut(listener)
             self._reserved = _bound(self._port)  # bound and not listening: the kernel refuses
-        for connection in live:
-            _reset(connection)
+        for pair in live:
+            _reset(pair.device)
+            _reset(pair.cloud)
 
     def restore(self) -> None:
         """Let connections through again. Does nothing when it is up."""
@@ -105,29 +117,32 @@ class Network:
                     _reset(device)
                     _reset(cloud)
                     return
-                self._live |= {device, cloud}
+                pair = _Pair(device, cloud)
+                self._live.add(pair)
             for source, sink in ((device, cloud), (cloud, device)):
-                threading.Thread(target=self._pump, args=(source, sink), name="network-pump", daemon=True).start()
+                threading.Thread(target=self._pump, args=(pair, source, sink), name="network-pump", daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, pair: _Pair, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(_BUFFER):
                 sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+            with self._lock:
+                if pair in self._live:  # else `cut` has it: what reaches the other side is the reset, and no orderly end before it
+                    sink.shutdown(socket.SHUT_WR)
         except OSError:
             _reset(sink)  # the other side must learn of it; `cut` has done so already
         finally:
-            self._retire(source, sink)
+            self._retire(pair)
 
-    def _retire(self, source: socket.socket, sink: socket.socket) -> None:
-        """Close a pair when its second direction ends."""
+    def _retire(self, pair: _Pair) -> None:
+        """Close a pair when its second direction ends; what `cut` has taken it resets, and closes, itself."""
         with self._lock:
-            if source in self._live and sink in self._live:
-                self._live.discard(source)
+            pair.directions -= 1
+            if pair.directions or pair not in self._live:
                 return
-            self._live -= {source, sink}
-        source.close()
-        sink.close()
+            self._live.discard(pair)
+        pair.device.close()
+        pair.cloud.close()
 
 
 def _bound(port: int) -> socket.socket:
