@@ -97,22 +97,26 @@ def _runs(seqs: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 # For people and for programs
 
+_ALWAYS = ("received", "missing")
+
 
 def table(books: Books) -> list[str]:
-    """Return the books as aligned text, a line each, and what is wrong below."""
+    """Return the books as aligned text, a line each, and what is wrong below; a column that is zero throughout is named, not shown."""
     doubled = None if books.lake is None else books.lake.doubled
-    header = ("device", "stream", "epoch", "no.", *COLUMNS, "duplicate")
+    shown = [column for column in COLUMNS if column in _ALWAYS or any(getattr(one, column) for one in books.lines)]
+    header = ("device", "stream", "epoch", "no.", *shown, "duplicate")
     rows = [
-        (*one.line, str(one.ordinal), *(f"{one.count(column):,}" for column in COLUMNS), _doubled(doubled, [one.line]))
+        (*one.line, str(one.ordinal), *(f"{one.count(column):,}" for column in shown), _doubled(doubled, [one.line]))
         for one in books.lines
     ]  # fmt: skip
-    sums = (f"{sum(one.count(column) for one in books.lines):,}" for column in COLUMNS)
+    sums = (f"{sum(one.count(column) for one in books.lines):,}" for column in shown)
     total = ("total", "", "", "", *sums, _doubled(doubled, [one.line for one in books.lines]))
     widths = [max(map(len, cells)) for cells in zip(header, *rows, total, strict=True)]
     text = [
         "  ".join(_cell(*pair) for pair in zip(range(len(widths)), row, widths, strict=True)).rstrip() for row in (header, *rows, total)
     ]
-    return [*text, "", *_findings(books)]
+    unshown = [column for column in COLUMNS if column not in shown]
+    return [*text, *([f"none {', '.join(unshown)}"] if unshown else []), "", *_findings(books)]
 
 
 def _doubled(doubled: dict[Line, Pairs] | None, lines: Iterable[Line]) -> str:

@@ -98,10 +98,11 @@ def test_the_table_adds_up_and_names_what_is_wrong() -> None:
     )
     assert not made.balanced
     assert books.table(made) == [
-        "device   stream     epoch             no.  received  pending  quarantined  damaged  dropped  missing  duplicate",
-        "board-7  telemetry  1111111111111111    1         2        2            0        0        1        3          1",
-        "board-7  x          1111111111111111    1         1        0            0        0        0        0          0",
-        "total                                             3        2            0        0        1        3          1",
+        "device   stream     epoch             no.  received  pending  dropped  missing  duplicate",
+        "board-7  telemetry  1111111111111111    1         2        2        1        3          1",
+        "board-7  x          1111111111111111    1         1        0        0        0          0",
+        "total                                             3        2        1        3          1",
+        "none quarantined, damaged",
         "",
         "pending: board-7 telemetry 1111111111111111: 5-6",
         "missing: board-7 telemetry 1111111111111111: 3-4, 7",
