@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +20,10 @@ from device_agent.errors import ConfigError
 
 #: File systems that a power cut empties (proc(5), /proc/self/mountinfo).
 _VOLATILE = {"tmpfs", "ramfs", "overlay"}
+_SYNCS = 8
+_PATIENCE = 2.0  # seconds: no further trial after them
+_TOO_QUICK = 30e-6  # seconds; flash programs a page in 200 to 3,000 us: a quicker answer comes from a cache
+_SLOW = 0.25  # seconds: a request waits for two commits at worst, and one second is a usual timeout
 _LOOPBACK = ("tcp://127.", "tcp://[::1]", "tcp://lo:", "tcp://localhost:")
 
 
@@ -70,7 +76,7 @@ def _directory(config: Config, place: str) -> Iterator[Finding]:
         return
     existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
     try:
-        _try(path.absolute())
+        synced = _try(path.absolute())
     except OSError as error:
         verb = "write to" if path.exists() else "make"
         yield Finding(
@@ -85,11 +91,13 @@ def _directory(config: Config, place: str) -> Iterator[Finding]:
         yield Finding("warning", f"spool.directory: {path} is in memory ({kind}): what is there does not survive a power cut")
     elif kind == "overlay":
         yield Finding("warning", f"spool.directory: {path} is on an overlay; on a read-only root it does not survive a power cut")
+    else:
+        yield _waiting(synced)
     yield _space(config, path, existing)
 
 
-def _try(path: Path) -> None:
-    """Write a file without a name in a directory, or make the directory and remove it again.
+def _try(path: Path) -> float:
+    """Write a file without a name in a directory, or make the directory and remove it again; return the seconds that a sync took.
 
     Rights do not tell: for root everything looks writable, /proc and a read-only file system too. Raises OSError.
     """
@@ -100,10 +108,34 @@ def _try(path: Path) -> None:
                 parent.mkdir(mode=0o700)
                 made.append(parent)
         with tempfile.TemporaryFile(dir=path) as trial:
-            trial.write(b"\0")
+            return _sync(trial.fileno())
     finally:
         for parent in reversed(made):
             parent.rmdir()
+
+
+def _sync(fd: int) -> float:
+    """Return the seconds (median) that a page takes to the disk, written into an allocated file as the log does."""
+    page, seconds = bytes(range(256)) * 16, []
+    os.pwrite(fd, bytes(_SYNCS * len(page)), 0)
+    os.fsync(fd)
+    for at in range(_SYNCS):
+        begun = time.perf_counter()
+        os.pwrite(fd, page, at * len(page))
+        os.fdatasync(fd)
+        seconds.append(time.perf_counter() - begun)
+        if sum(seconds) > _PATIENCE:
+            break
+    return statistics.median(seconds)
+
+
+def _waiting(synced: float) -> Finding:
+    what = f"spool.directory: a write is on the disk after {synced * 1000:,.2f} ms (fdatasync, median)"
+    if synced < _TOO_QUICK:
+        return Finding("warning", f"{what}: no card is that quick; if a layer below does not wait, a power cut takes acknowledged readings")
+    if synced > _SLOW:
+        return Finding("warning", f"{what}: REQ and DEALER clients wait for it; give them longer timeouts, or the board a better card")
+    return Finding("ok", what)
 
 
 def _space(config: Config, path: Path, existing: Path) -> Finding:

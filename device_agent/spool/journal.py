@@ -4,7 +4,8 @@ Invariants
 1. Losing any part of it only causes re-sends (of envelopes and notices with the same ids): so entries are not synced one by one, damaged
    ones are skipped, and a failed write only marks the file for rewriting.
 2. It is synced before a segment is unlinked (`sync`), so that the numbers of a missing segment are known to be settled.
-3. It takes at most twice `limit` bytes, and as much again while it is rewritten; more only if that many separate ranges are settled.
+3. Its head is on the disk before the log has a segment: where the head is missing, what the journal knew is lost (`lost`).
+4. It takes at most twice `limit` bytes, and as much again while it is rewritten; more only if that many separate ranges are settled.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Journal:
         self._end = 0
         self._room = limit  # size at which it is rewritten: more than `limit` only when that many ranges are left
         self._broken = False  # must be rewritten
+        self.lost = False  # what it said when the log was last written is not known
         self._unsynced = False
 
     @property
@@ -55,6 +57,7 @@ class Journal:
         self._fd = self._files.open(self._path, create=True)
         data, _ = whole_or_zeros(self._files, self._fd, self._path)
         settled, told, self._broken = entries(data, self._epoch)
+        self.lost = _head(data, self._epoch)[1]
         self._end = len(data)
         return settled, told
 

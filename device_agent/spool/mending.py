@@ -38,7 +38,8 @@ def repair(directory: str, *, files: Files | None = None) -> list[str]:
 
 def _torn_end(files: Files, place: Place) -> bool:
     data = segments.read(files, place.path)
-    return torn(data, scan(data, number=place.number, base=place.base)) > 0
+    found = scan(data, number=place.number, base=place.base)
+    return found.valid > 0 and torn(data, found) > 0  # where nothing is sound, the bytes tell opening to begin a new epoch
 
 
 def _cut(files: Files, place: Place, aside: Quarantine, root: str) -> str:

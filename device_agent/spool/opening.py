@@ -7,7 +7,8 @@ Promises
 4. It never refuses to start for what is in the files or cannot be read of them, and it reads one segment a log, whatever the backlog: file
    names say the rest.
 5. A number is not used again although the file that showed its use is damaged or gone: where the journal knows of later numbers than the
-   log, or the end of the log cannot be read, or nothing of a segment with readings is sound, a new epoch begins.
+   log, or the journal itself is lost, or the end of the log cannot be read, or nothing of a segment with readings is sound, a new epoch
+   begins.
 
 Layout of the directory (`docs/spool.md`):
 
@@ -44,6 +45,7 @@ from device_agent.wire.limits import MAX_DECODED
 
 _EPOCH_DIRECTORY: Final = re.compile(r"([0-9]{6})-([0-9a-f]{16})", re.ASCII)
 UNKNOWN_MACHINE: Final = bytes(16)
+_END_LOST: Final = "the end of the log is lost"
 _HEAD: Final = HEADER_SIZE + 24  # bytes of a segment's first record: see `record.segment_body`
 
 
@@ -73,7 +75,7 @@ class Epoch:
     appender: Appender
     journal: Journal
     machine: bytes = field(default=UNKNOWN_MACHINE)  # the one that began the last segment
-    ends_early: bool = False  # the end of the log is lost: numbers from there on may have been used
+    over: str = ""  # why no more numbers of it may be given
 
     def close(self) -> None:
         """Close its files."""
@@ -103,9 +105,9 @@ def open_epochs(directory: str, setting: Setting) -> list[Epoch]:
         why = "there is no log"
     elif UNKNOWN_MACHINE not in {epochs[-1].machine, setting.machine} and epochs[-1].machine != setting.machine:
         why = "the log was made on another board"
-    elif epochs[-1].ends_early:
-        why = "the end of the log is lost"
-        if epochs[-1].appender.following > 1:  # otherwise a crash while it was made looks the same, and is harmless
+    else:
+        why = epochs[-1].over
+        if why == _END_LOST and epochs[-1].appender.following > 1:  # otherwise a crash while it was made looks the same, and is harmless
             events.spool_end_lost(setting.stream, epochs[-1].log.epoch, epochs[-1].appender.following)
     if why:
         epoch = setting.random(8).hex()
@@ -141,7 +143,10 @@ def open_epoch(directory: str, epoch: str, setting: Setting, *, new: bool = Fals
     if segments:
         _resume(made, segments, used, setting)
     else:
-        made.ends_early = not new
+        if new:
+            journal.rewrite(log.snapshot)
+        else:
+            made.over = _END_LOST
         appender.begin(number=1, base=used + 1)
     return made
 
@@ -156,9 +161,11 @@ def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -
         found = Scan(next=last.base)  # another log's file in place of ours
     # a crash while it was made leaves no more than its header, and in the first segment of a log there is nothing to go on with
     spoilt = not found.valid and (last.base == 1 or made.journal.wants_rewrite or len(data.rstrip(b"\0")) > _HEAD)
+    if made.journal.lost:  # it may have known of numbers behind the end of the log
+        made.over = "the journal of the log is lost"
     if not whole or spoilt or used >= found.next:
-        made.ends_early = True
-        found.damage.append(Damage(found.next, used, 0, 0, "the end of the log is lost"))
+        made.over = _END_LOST
+        found.damage.append(Damage(found.next, used, 0, 0, _END_LOST))
         found.next = max(found.next, used + 1)
     if not found.valid:  # it was being made: its header had not reached the disk
         _replace(made, segments, found, fd=fd, data=data, setting=setting)

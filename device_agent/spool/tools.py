@@ -24,6 +24,7 @@ __all__ = [
     "FOREIGN",
     "TORN",
     "UNREADABLE",
+    "UNSOUND",
     "Listed",
     "Problem",
     "Reading",
@@ -42,6 +43,10 @@ DAMAGE: Final = (
 TORN: Final = (
     "A crash left half a record, of readings that were never acknowledged. The next start of the agent cuts it off and keeps a copy; "
     "`device-agent spool repair` does it now, while no agent runs."
+)
+UNSOUND: Final = (
+    "The next start of the agent keeps a copy of the bytes and goes on behind them, in a new epoch if readings may have stood there; "
+    "`device-agent spool repair` leaves them as they are. Look at the card: `dmesg`, or a new one."
 )
 FOREIGN: Final = "A file of another log was put here. Move it away while no agent runs; its readings are numbered for the other log."
 UNREADABLE: Final = (
@@ -163,8 +168,10 @@ def _listed(place: Place, data: bytes, found: Scan, *, decode: bool) -> Listed:
     damage = [_damage(place, one) for one in found.damage]
     problems = [one for one in damage if one.length or one.lost]
     half = torn(data, found) if place.end == UNKNOWN else 0
-    if half:
+    if half and found.valid:
         problems.append(Problem(position=found.valid, length=half, what="half-written end", lost=(), advice=TORN))
+    elif half:
+        problems.append(Problem(position=0, length=half, what="nothing in it is sound", lost=(), advice=UNSOUND))
     if found.epoch and found.epoch != place.epoch:
         problems.append(Problem(position=0, length=0, what=f"its header says epoch {found.epoch}", lost=(), advice=FOREIGN))
     envelopes = [entry for entry in found.entries if not entry.notice]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from device_agent import configfile, uplink
-from device_agent.cli import main
+from device_agent.cli import findings, main
 from device_agent.cli.commands.init import propose_device
 from device_agent.config import Pattern
 from device_agent.uplink.probe import Look
@@ -204,6 +204,29 @@ def test_check_leaves_nothing_behind(path: Path) -> None:
     deep.mkdir(parents=True)
     assert main(words) == 0
     assert not list(deep.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict", "shown"),
+    [
+        (0.0021, "ok      ", "after 2.10 ms (fdatasync, median)"),
+        (0.000004, "warning ", "after 0.00 ms (fdatasync, median): no card is that quick"),
+        (0.4, "warning ", "after 400.00 ms (fdatasync, median): REQ and DEALER clients wait for it"),
+    ],
+)
+def test_what_a_write_costs_is_measured_and_doubted(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: float, verdict: str, shown: str
+) -> None:
+    now = [0.0]
+
+    def slow(_fd: int) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(findings.os, "fdatasync", slow)
+    monkeypatch.setattr(findings.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(findings, "_file_system", lambda _path: "ext4")
+    assert main(written(path)) == 0
+    assert f"{verdict} spool.directory: a write is on the disk {shown}" in capsys.readouterr().out
 
 
 def test_missing_key_files_and_socket_directories_fail(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

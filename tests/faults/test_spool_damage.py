@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_agent.errors import SpoolError
+from device_agent.spool import record
+from device_agent.spool.record import HEADER_SIZE
 from device_agent.wire import block
 from device_agent.wire.limits import KIB, MIB
 from tests.spool.disk import Inode
@@ -172,7 +174,8 @@ def test_a_damaged_journal_only_causes_re_sends() -> None:
     world.spool.close()
     path = next(one for one in world.disk.directories if "/000001-" in one)
     content = world.disk.directories[path].current["delivered.journal"].current
-    for at in range(len(content)):
+    head = HEADER_SIZE + 8  # without it a new epoch begins: see below
+    for at in range(head, len(content)):
         content[at] ^= 0x55
         world.restart(cut=False)
         world.check()
@@ -217,7 +220,13 @@ def _rubbish_in_the_journal_too(world: World, files: dict[str, Inode], name: str
         _rubbish(world, files, one)
 
 
-@pytest.mark.parametrize("damage", [_empty, _rubbish, _rubbish_in_the_journal_too, _gone, _cut])
+def _cut_between_records(_world: World, files: dict[str, Inode], name: str) -> None:
+    data = bytes(files[name].current)
+    starts = [at for at in range(len(data)) if record.header_at(data, at)]
+    del files[name].current[starts[len(starts) // 2] :]
+
+
+@pytest.mark.parametrize("damage", [_empty, _rubbish, _rubbish_in_the_journal_too, _gone, _cut, _cut_between_records])
 def test_numbers_that_the_cloud_has_are_not_used_again_when_the_end_of_the_log_is_lost(
     damage: Callable[[World, dict[str, Inode], str], None],
 ) -> None:
@@ -244,6 +253,52 @@ def test_numbers_that_the_cloud_has_are_not_used_again_when_the_end_of_the_log_i
     assert not {(True, seq) for seq in delivered} & taken, "the cloud has these"
     world.restart(orderly=True, cut=False)
     assert world.spool.status()["streams"]["a"]["next"] == 3
+
+
+def _journal_gone(files: dict[str, Inode]) -> None:
+    del files["delivered.journal"]
+
+
+def _journal_empty(files: dict[str, Inode]) -> None:
+    del files["delivered.journal"].current[:]
+
+
+def _journal_zeroed(files: dict[str, Inode]) -> None:
+    files["delivered.journal"].current[:] = bytes(len(files["delivered.journal"].current))
+
+
+def _journal_of_another_log(files: dict[str, Inode]) -> None:
+    head = record.Record(kind=record.Kind.JOURNAL, first=0, count=0, time=1, body=bytes(8)).encode(0)
+    files["delivered.journal"].current[:] = head
+
+
+@pytest.mark.parametrize("damage", [_journal_gone, _journal_empty, _journal_zeroed, _journal_of_another_log])
+def test_numbers_are_not_used_again_when_the_end_of_the_log_and_the_journal_are_lost_together(
+    damage: Callable[[dict[str, Inode]], None],
+) -> None:
+    """They were: a log that was cut between two records looks sound, and nothing knew of the numbers behind the cut any more."""
+    world = World()
+    before = set()
+    for _ in range(6):
+        world.commit(2, 100)
+        world.later(10.0)
+        for border in iter(world.take, None):
+            world.deliver(border)
+            before.add((border.epoch, border.first, border.last))
+    world.spool.stop()
+    world.spool.close()
+    files = next(one for path, one in world.disk.directories.items() if "/000001-" in path).current
+    _cut_between_records(world, files, max(name for name in files if name.endswith(".log")))
+    damage(files)
+    world.twins["a"] = Twin()  # the epoch that follows: its numbers begin again
+    world.restart(cut=False)
+    again = {(border.epoch, border.first, border.last) for border in iter(lambda: world.spool.take("a"), None)}
+    assert again
+    assert again < before, "sent again under the ids that it had"
+    world.commit(2)
+    (fresh,) = iter(world.take, None)
+    assert fresh.epoch not in {epoch for epoch, _, _ in before}
+    assert (fresh.first, fresh.last) == (1, 2)
 
 
 @pytest.mark.parametrize("name", [".log", ".journal"])

@@ -96,6 +96,25 @@ def test_numbers_of_readings_that_were_dropped_do_not_wait() -> None:
     assert sum(one.waiting for one in tools.ls(ROOT, files=made.disk)) == 0
 
 
+def test_repair_leaves_a_segment_in_which_nothing_is_sound_to_the_agent() -> None:
+    """It emptied it, and with the bytes went the reason for a new epoch: numbers that were on their way could be used again."""
+    made = world()
+    made.spool.stop()
+    made.spool.close()
+    path = next(one for one in made.disk.directories if "/a/000001-" in one)
+    files = made.disk.directories[path].current
+    name = max(one for one in files if one.endswith(".log"))
+    files[name].current[:] = made.random.randbytes(len(files[name].current))
+    before = bytes(files[name].current)
+    (problem,) = (problem for one in tools.verify(ROOT, files=made.disk) for problem in one.problems)
+    assert (problem.what, problem.advice) == ("nothing in it is sound", tools.UNSOUND)
+    assert tools.repair(ROOT, files=made.disk) == []
+    assert bytes(files[name].current) == before
+    epoch = path.rpartition("-")[2]
+    made.restart(cut=False)
+    assert made.spool.status()["streams"]["a"]["epoch"] != epoch
+
+
 def test_repair_cuts_a_torn_end_and_keeps_a_copy() -> None:
     made = world()
     with pytest.raises(SpoolError, match="running"):
