@@ -29,6 +29,9 @@ from typing import Final, NamedTuple
 
 from crc32c import crc32c
 
+from device_agent.wire.content import REASONS
+from device_agent.wire.limits import MAX_SEQ, MAX_TIME
+
 MAGIC: Final = b"\xabDAL"
 VERSION: Final = 1
 
@@ -101,14 +104,16 @@ class Record:
 
 
 def header_at(data: bytes | memoryview, position: int) -> Header | None:
-    """Return the header at `position`, or None if there is none of this version with a right checksum."""
+    """Return the header at `position`, or None if there is none of this version with a right checksum and possible numbers."""
     end = position + _HEADER.size
     if end + _CRC.size > len(data) or bytes(data[position : position + 4]) != MAGIC:
         return None
     if crc32c(bytes(data[position:end])) != _CRC.unpack_from(data, end)[0]:
         return None
     _, version, *rest = _HEADER.unpack_from(data, position)
-    return Header(*rest) if version == VERSION else None
+    header = Header(*rest)
+    possible = header.last <= MAX_SEQ and header.offset <= max(0, header.first - 1) and header.time <= MAX_TIME
+    return header if version == VERSION and possible else None
 
 
 def body_at(data: bytes | memoryview, position: int, header: Header) -> bytes | None:
@@ -164,6 +169,7 @@ def notice_body(reason: str, detail: str) -> bytes:
 
 
 def read_notice_body(body: bytes) -> tuple[str, str]:
-    """Return (reason, detail)."""
-    reason, _, detail = body.partition(b"\0")
-    return reason.decode(errors="replace"), detail.decode(errors="replace")
+    """Return (reason, detail); a reason that is none of the wire's counts as damage."""
+    said, _, rest = body.partition(b"\0")
+    reason, detail = said.decode(errors="replace"), rest.decode(errors="replace")
+    return (reason, detail) if reason in REASONS else ("damaged", f"the notice is damaged: {detail}")

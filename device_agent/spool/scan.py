@@ -149,7 +149,7 @@ class _Scanner:
 
     def _border(self, position: int, header: Header, body: bytes) -> None:
         envelope = self._out.open
-        if envelope is not None and header.first < envelope.first:
+        if envelope is not None and (header.first < envelope.first or header.last < self._out.next - 1):
             return  # a stray copy of an earlier one ends nothing: the envelope would begin twice, with two contents
         if envelope is not None and envelope.first != header.first:
             self._close()
@@ -162,6 +162,8 @@ class _Scanner:
         self._out.entries.append(Entry(header.first, header.numbers, header.time, size, max(0, position - back), position + header.size, 0))
 
     def _notice(self, position: int, header: Header) -> None:
+        if not header.numbers:
+            return
         if header.kind == Kind.JUMP:
             if header.first < self._out.next:
                 return

@@ -39,7 +39,7 @@ def test_random_changes_break_no_target(target: str) -> None:
     seed = secrets.randbelow(2**31)
     print(f"seed {seed}")
     randoms, pool = random.Random(seed), fuzz.seeds(target)
-    for _ in range({"log": 800, "config": 400, "frames": 500}.get(target, 2000)):
+    for _ in range({"log": 800, "records": 500, "journal": 300, "config": 400, "frames": 500}.get(target, 2000)):
         data = fuzz.change(randoms.choice(pool), randoms)
         try:
             fuzz.TARGETS[target](data)

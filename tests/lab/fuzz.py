@@ -2,10 +2,13 @@
 
     python -m tests.lab.fuzz envelope --seconds 60
     python -m tests.lab.fuzz all --seconds 300
+    python -m tests.lab.fuzz all --seconds 300 --keep
 
 Coverage guides the inputs: `tests.lab.guided`, which needs nothing, or atheris (libFuzzer) where it is installed (`.venv/bin/pip install
-atheris`: wheels for Linux on x86-64 and few others, so it is no dependency). What breaks a target is written to
-`tests/lab/corpus/<target>/`, where the suite tries it for ever. The target `frames` is a running REP and ROUTER input: what is found there
+atheris`: wheels for Linux on x86-64 and few others, so it is no dependency). The corpus
+is `tests/lab/corpus/<target>/`: what once broke the target, and with `--keep` a distilled set of what went new ways. A search begins with
+it, and the suite tries all of it each time. Checksums keep random bytes out of what lies behind them: `columns` and `records` put the right
+ones in. The target `frames` is a running REP and ROUTER input: what is found there
 is what the receiver makes of frames; what libzmq makes of bytes on the wire is in tests/faults/test_intake_peers.py.
 """
 
@@ -26,8 +29,9 @@ from pathlib import Path
 from device_agent import configfile
 from device_agent.errors import ConfigError
 from device_agent.spool import scan as scans
-from device_agent.wire import block, envelope
+from device_agent.wire import block, envelope, zstd
 from device_agent.wire.errors import EnvelopeError
+from device_agent.wire.ranges import Ranges
 from tests.lab import fuzzframes, fuzzlog
 from tests.lab.guided import Guide
 
@@ -63,15 +67,37 @@ def fuzz_config(data: bytes) -> None:
 
 
 def fuzz_scan(data: bytes) -> None:
-    """Any bytes as a segment: what is found lies within it, in order."""
+    """Any bytes as a segment: what is found lies within it, in order, and no number is forgotten."""
     found = scans.scan(data, number=1, base=1)
-    last = 0
-    for entry in found.entries:
+    last, told = 0, Ranges()
+    for entry in [*found.entries, *([found.open.entry()] if found.open else [])]:
+        told.add(entry.first, entry.last)
         assert 0 <= entry.position <= entry.stop <= len(data)
         if not entry.notice:
             assert entry.first > last
             last = entry.last
+    for damage in found.damage:
+        if damage.last >= damage.first:
+            told.add(damage.first, damage.last)
+    assert found.next == 1 or not list(told.missing(1, found.next - 1))
     assert 0 <= found.valid <= len(data)
+
+
+def fuzz_columns(data: bytes) -> None:
+    """Any bytes inside a sound zstd frame as a data block."""
+    fuzz_block(zstd.compress(data))
+
+
+def fuzz_records(data: bytes) -> None:
+    """Any records with right checksums as the last segment of a spool."""
+    sealed = fuzzlog.sealed(data)
+    fuzz_scan(sealed)
+    fuzzlog.open_with(sealed)
+
+
+def fuzz_journal(data: bytes) -> None:
+    """Any records with right checksums as the journal of a log."""
+    fuzzlog.open_with(fuzzlog.sealed(data), "delivered.journal")
 
 
 def fuzz_log(data: bytes) -> None:
@@ -87,9 +113,12 @@ def fuzz_frames(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "envelope": fuzz_envelope,
     "block": fuzz_block,
+    "columns": fuzz_columns,
     "config": fuzz_config,
     "scan": fuzz_scan,
     "log": fuzz_log,
+    "records": fuzz_records,
+    "journal": fuzz_journal,
     "frames": fuzz_frames,
 }
 
@@ -102,6 +131,12 @@ def seeds(target: str) -> list[bytes]:
         made = [one["body"].encode() for one in golden if "body" in one]
     elif target == "block":
         made = [bytes.fromhex(one["data"]) for one in golden if isinstance(one.get("data"), str)] or [fuzzlog.a_block()]
+    elif target == "records":
+        made = [fuzzlog.records()]
+    elif target == "journal":
+        made = [fuzzlog.journal()]
+    elif target == "columns":
+        made = [fuzzlog.columns()]
     elif target == "config":
         made = [(Path(__file__).parents[2] / "packaging" / "agent.toml").read_bytes()]
     elif target == "frames":
@@ -136,7 +171,7 @@ def change(data: bytes, randoms: random.Random) -> bytes:
 
 
 def keep(target: str, data: bytes) -> Path:
-    """Add an input that breaks a target to the corpus."""
+    """Add an input to the corpus."""
     folder = CORPUS / target
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / hashlib.sha256(data).hexdigest()[:16]
@@ -144,9 +179,9 @@ def keep(target: str, data: bytes) -> Path:
     return path
 
 
-def run(target: str, seconds: float, seed: int) -> tuple[int, int, int]:
-    """Search, guided by coverage; return how many inputs were tried, how many went new ways, and how many ways are known."""
-    guide, tried, kept = Guide(TARGETS[target], seeds(target), change, random.Random(seed)), 0, 0
+def run(guide: Guide, target: str, seconds: float) -> tuple[int, int]:
+    """Search, guided by coverage; return how many inputs were tried, and how many went new ways."""
+    tried = kept = 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         data = guide.next()
@@ -156,7 +191,7 @@ def run(target: str, seconds: float, seed: int) -> tuple[int, int, int]:
             print(f"{target} breaks: {keep(target, data)}")
             raise
         tried += 1
-    return tried, kept, len(guide.seen)
+    return tried, kept
 
 
 def run_atheris(target: str, seconds: float) -> int:
@@ -180,20 +215,30 @@ def main() -> int:
     parser.add_argument("target", choices=[*TARGETS, "all"])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run; searches without atheris")
+    parser.add_argument("--keep", action="store_true", help="add what went new ways to the corpus, distilled; searches without atheris")
     options = parser.parse_args()
     logging.disable()  # every damaged log says so, thousands of times
     if options.target == "all":
         each = options.seconds / len(TARGETS)
         return max(
-            subprocess.run([sys.executable, "-m", "tests.lab.fuzz", target, "--seconds", str(each)], check=False).returncode
+            subprocess.run(
+                [sys.executable, "-m", "tests.lab.fuzz", target, "--seconds", str(each), *["--keep"] * options.keep], check=False
+            ).returncode
             for target in TARGETS
         )
-    if importlib.util.find_spec("atheris") is not None and options.seed is None:
+    if importlib.util.find_spec("atheris") is not None and options.seed is None and not options.keep:
         return run_atheris(options.target, options.seconds)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
     print(f"{options.target}: seed {seed}", flush=True)
-    tried, kept, ways = run(options.target, options.seconds, seed)
-    print(f"{tried:,} inputs, {kept:,} went new ways ({ways:,} known), none broke it")
+    known = seeds(options.target)
+    guide = Guide(TARGETS[options.target], known, change, random.Random(seed))
+    tried, kept = run(guide, options.target, options.seconds)
+    print(f"{tried:,} inputs, {kept:,} went new ways ({len(guide.seen):,} known), none broke it")
+    if options.keep:
+        new = [data for data in guide.distilled() if data not in known]
+        for data in new:
+            keep(options.target, data)
+        print(f"{len(new):,} of them are in {CORPUS / options.target} now")
     return 0
 
 

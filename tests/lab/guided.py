@@ -68,6 +68,17 @@ class Guide:
             data = data[: self._random.randrange(len(data) + 1)] + other[self._random.randrange(len(other) + 1) :]
         return self._change(data, self._random)
 
+    def distilled(self) -> list[bytes]:
+        """Return a part of the pool that goes all its ways: the shortest input first, then what adds to those before it."""
+        known: set[Edge] = set()
+        kept = []
+        for data in sorted(self.pool, key=len):
+            ways = edges(self._target, data)
+            if ways - known:
+                known |= ways
+                kept.append(data)
+        return kept
+
     def run(self, data: bytes) -> bool:
         """Try an input; True if it went a new way and was kept. Raises what the target raises."""
         new = edges(self._target, data) - self.seen

@@ -88,3 +88,9 @@ def test_another_version_is_not_read() -> None:
 def test_a_header_that_is_cut_short_is_none() -> None:
     data = RECORDS["settled"].encode(1)
     assert all(record.header_at(data[:end], 0) is None for end in range(HEADER_SIZE))
+
+
+@pytest.mark.parametrize("body", [b"", b"\0", b"no reason\0of ours", b"\xff\xfe\0"])
+def test_a_notice_without_a_reason_of_the_wire_speaks_of_damage(body: bytes) -> None:
+    """An empty one made the notice look like an envelope, which could not be read."""
+    assert record.read_notice_body(body)[0] == "damaged"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,3 +128,35 @@ def test_what_a_failed_write_left_behind_the_next_base_is_ignored() -> None:
 def test_records_of_another_segment_are_not_read() -> None:
     found = scan(DATA, number=NUMBER + 1, base=BASE)
     assert (found.entries, found.valid, found.next) == ([], 0, BASE)
+
+
+def forged(**fields: int) -> bytes:
+    """The bytes of a segment of six readings whose last record has these fields, and the right checksum."""
+    block = {"kind": Kind.DATA, "time": 1, "body": b"block"}
+    parts = [
+        Record(kind=Kind.SEGMENT, first=1, count=0, time=1, body=record.segment_body("0" * 16, bytes(16))),
+        Record(**block, first=1, count=6),
+        Record(**{"kind": Kind.BORDER, "first": 1, "count": 6, "time": 1, "body": record.border_body(57, 5)} | fields),
+    ]
+    return b"".join(one.encode(1) for one in parts)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": Kind.DATA, "first": 7, "count": 1, "offset": 7},  # its envelope would begin before the first number
+        {"first": 2**63, "count": 1},
+        {"count": 2**63},
+        {"time": 2**63},
+        {"count": 0},
+        {"count": 3},  # a border that says less than what stands there
+        {"kind": Kind.NOTICE, "first": 2, "count": 0},
+        {"kind": Kind.JUMP, "first": 7, "count": 0},
+    ],
+)
+def test_a_record_with_numbers_that_nobody_writes_changes_nothing(fields: dict[str, int]) -> None:
+    """Opening failed over some: with a right checksum, which only an attacker or a bug makes, they were believed."""
+    found = scan(forged(**fields), number=1, base=1)
+    assert found.entries == []
+    assert found.open is not None
+    assert (found.open.first, found.open.count, found.next) == (1, 6, 7)
