@@ -147,21 +147,28 @@ class Lane:
         self._land(item)
         item.parcel.settled = True
         self._source.delivered(item.parcel.border, message.first, message.last)
-        if not item.parcel.border.reason:
+        if not item.parcel.border.reason:  # a notice only says what was refused
             self.metrics.sent += message.last - message.first + 1
+            self._refused_in_row = 0
         self.metrics.sent_messages += 1
         self.metrics.sent_bytes += message.size
-        self._refused_in_row = 0
 
-    def refused(self, item: Item, reason: Refused | str) -> bool:
-        """SQS will never have the message: quarantine. Return whether that happens too often, so that the lane should wait."""
+    def refused(self, item: Item, reason: Refused) -> None:
+        """SQS will never have the message: quarantine. `NotSent`: the disk cannot take it now; nothing has changed then."""
         message = item.message
+        try:
+            self._source.quarantine(item.parcel.border, message.first, message.last, reason=str(reason), body=message.body)
+        except NotNow as error:
+            raise NotSent(Cause.ASIDE, str(error)) from None
         self._land(item)
         item.parcel.settled = True
-        self._source.quarantine(item.parcel.border, message.first, message.last, reason=str(reason), body=message.body)
         self.metrics.quarantined += message.last - message.first + 1
         events.quarantined(stream=self.stream.name, first=message.first, last=message.last, reason=str(reason))
         self._refused_in_row += 1
+
+    @property
+    def braked(self) -> bool:
+        """Whether so many were refused in a row that each further one should wait."""
         return self._refused_in_row > BRAKE
 
     def again(self, items: list[Item]) -> None:

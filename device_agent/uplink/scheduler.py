@@ -181,11 +181,22 @@ class Scheduler:
                 return item
             if queue.limit_is_old(now):
                 return Ask(queue)
-            reason = (
-                f"the message has {item.message.size} bytes, and the queue {queue.url} takes {queue.limit} (MaximumMessageSize); "
-                "raise that or lower max_envelope, then replay it (`device-agent quarantine replay`)"
-            )
-            lane.refused(lane.pop(), reason)
+            if self._too_large(queue, lane, now):
+                return None
+
+    def _too_large(self, queue: Queue, lane: Lane, now: float) -> bool:
+        """Set aside the lane's head, which the queue does not take; return whether the lane waits now."""
+        item = lane.pop()
+        refusal = Refused(Cause.SIZE, f"the message has {item.message.size} bytes, and the queue {queue.url} takes {queue.limit}")
+        try:
+            lane.refused(item, refusal)
+        except NotSent as error:
+            self._again(queue, [item])
+            self._lane_failed(lane, error, now)
+            return True
+        if lane.braked:
+            self._lane_failed(lane, refusal, now)
+        return lane.braked
 
     # What became of it
 
@@ -246,10 +257,17 @@ class Scheduler:
             queue.stuck.pop(str(lane.group), None)
             if verdict is None:
                 lane.accepted(item)
-                accepted.add(lane)
-            elif lane.refused(item, verdict):
+                if not lane.braked:
+                    accepted.add(lane)
+                continue
+            try:
+                lane.refused(item, verdict)
+            except NotSent as failure:
+                failures.setdefault(lane, ([], failure))[0].append(item)
+                continue
+            if lane.braked:
                 brakes[lane] = verdict
-            if isinstance(verdict, Refused) and verdict.cause is Cause.SIZE:
+            if verdict.cause is Cause.SIZE:
                 queue.limit, queue.ceiling = None, max(queue.ceiling, job.size)
         self._recovered(queue)
         for lane in accepted:

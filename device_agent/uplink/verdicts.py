@@ -33,6 +33,7 @@ class Cause(Enum):
     CONTENT = "SQS never takes this message"
     REQUEST = "the endpoint refuses the form of the request; if it is not AWS's own, it may lack a feature"
     DISK = "the log on disk cannot be read; check the disk (`device-agent spool verify`)"
+    ASIDE = "SQS refuses a message, and the disk does not take it into the quarantine; make room there, or check the disk"
     UNKNOWN = "an error that the agent does not know"
 
 

@@ -2,7 +2,7 @@
 
 Promises what the ports promise, except the disk. Each batch is committed within `put` and is an envelope of its own (a batch larger than
 `envelope` readings becomes several), so tests of intake and uplink need no thread and no waiting. `hold` keeps batches uncommitted until
-`commit`; `verdicts`, `whys` and `unreadable` say what the tests want to hear.
+`commit`; `verdicts`, `whys`, `unreadable` and `unwritable` say what the tests want to hear.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class FakeSpool:
         self.verdicts: dict[str, Verdict] = {}
         self.whys: dict[str, str] = {}
         self.unreadable = ""  # why the disk cannot be read now
+        self.unwritable = ""  # why it takes nothing into the quarantine now
         self.batches: list[Batch] = []  # all that was put
         self.aside: list[tuple[str, Payload, str]] = []
         self.quarantined: list[tuple[str, int, int, str, str]] = []  # stream, first, last, reason, body
@@ -125,6 +126,8 @@ class FakeSpool:
             self._settle(log, border, first, last)
 
     def quarantine(self, border: Border, first: int, last: int, *, reason: str, body: str) -> None:
+        if self.unwritable:
+            raise NotNow(f"{border.stream} {first}-{last}: writing to the quarantine fails: {self.unwritable}")
         with self._change:
             log = self._streams[border.stream]
             self.quarantined.append((border.stream, first, last, reason, body))
