@@ -36,7 +36,9 @@ from device_agent.uplink.http import Http
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.limits import MAX_MESSAGE
 
-_FOREIGN: Final = "answered something that is not SQS's (a captive portal or a proxy?)"
+_FOREIGN: Final = "answered something that cannot be read"
+#: What botocore's parsers raise on answers of another form, beside their own error.
+_UNREADABLE: Final = (ResponseParserError, UnicodeDecodeError, TypeError, AttributeError)
 
 #: The verdict on one message; None is "accepted".
 Verdict = NotSent | Refused | None
@@ -95,7 +97,7 @@ class Sqs:
         entries = [_entry(index, message) for index, message in enumerate(messages)]
         answer = self._call("send_message_batch", queue, Entries=entries)
         if not answer.get("Successful") and not answer.get("Failed"):
-            raise NotSent(Cause.NETWORK, f"{urlsplit(self._endpoint(queue)).netloc} {_FOREIGN}")
+            raise NotSent(Cause.FOREIGN, f"{urlsplit(self._endpoint(queue)).netloc} {_FOREIGN}")
         return _verdicts(answer, len(entries))
 
     def limit(self, queue: str) -> int:
@@ -121,8 +123,8 @@ class Sqs:
             return cast("Mapping[str, Any]", getattr(self._client(queue), operation)(QueueUrl=queue, **parameters))
         except ClientError as error:
             raise self._verdict(error) from None
-        except ResponseParserError:
-            raise NotSent(Cause.NETWORK, f"{urlsplit(self._endpoint(queue)).netloc} {_FOREIGN}") from None
+        except _UNREADABLE as error:
+            raise NotSent(Cause.FOREIGN, f"{urlsplit(self._endpoint(queue)).netloc} {_FOREIGN} ({type(error).__name__})") from error
         except BotoCoreError as error:
             raise NotSent(_cause(error), _one_line(error)) from None
         except NotNow:

@@ -2,10 +2,12 @@
 
 Promises: chain and host name are always verified. The dates of certificates are verified too, except while the wall clock is before the
 build date of this program (`ClockOffset.blind`), when they cannot be; as soon as the clock is set, everything is, on new connections.
-Every answer's `Date` is learned from.
+Every answer's `Date` is learned from. A request ends: its answer is read for at most `read_timeout` from its head on, and up to `LARGEST`.
 
 How: botocore's own HTTP session, whose TLS context gets OpenSSL's X509_V_FLAG_NO_CHECK_TIME in the blind one of two. botocore is told to
-use it by its `before-send` hook (`client`), and the credentials provider uses it directly (`credentials`).
+use it by its `before-send` hook (`client`), and the credentials provider uses it directly (`credentials`). The time-outs of sockets count
+from byte to byte, so the body is read here, a `recv` at a time, with a look at the clock in between; the standard library bounds the head
+(100 lines of 64 KiB).
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from typing import Any, Final
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPException, HTTPResponse
+from typing import Any, Final, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ConnectionClosedError, HTTPClientError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
@@ -31,6 +36,10 @@ NO_CHECK_TIME: Final = 0x200000
 _SOCKET_OPTIONS: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 
 
+#: Bytes of an answer at most; ten verdicts, or credentials, take some KiB.
+LARGEST: Final = 1024 * 1024
+
+
 class _BlindSession(URLLib3Session):
     """A session that verifies chain and host name, but not dates."""
 
@@ -38,6 +47,17 @@ class _BlindSession(URLLib3Session):
         context: ssl.SSLContext = super()._get_ssl_context()  # type: ignore[misc]  # the stubs leave it out
         context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
         return context
+
+
+class _Body:
+    """What `AWSResponse` reads from: a body that is all here."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield it."""
+        yield self._data
 
 
 class Http:
@@ -50,9 +70,42 @@ class Http:
 
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
         """Send a signed request and read the whole answer; raises botocore's HTTP errors."""
+        request.stream_output = True  # it leaves the body to us
         answer = self._session(request.url).send(request)
+        body = self._body(answer)
         self._offset.learn(answer.headers.get("Date"))
-        return answer
+        return AWSResponse(answer.url, answer.status_code, cast("Any", answer.headers), _Body(body))
+
+    def _body(self, answer: AWSResponse) -> bytes:
+        """Read the body and give the connection back to its pool; an answer that was not read to its end closes it."""
+        whole = False
+        try:
+            body = self._read(answer.raw._original_response, answer.url)  # http.client's; the same in urllib3 1.26 and 2
+            whole = True
+        except TimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=answer.url, error=error) from None
+        except (OSError, HTTPException) as error:
+            raise ConnectionClosedError(endpoint_url=answer.url, error=error) from None
+        finally:
+            if whole:
+                answer.raw.release_conn()
+            else:
+                answer.raw.close()
+        return body
+
+    def _read(self, response: HTTPResponse, url: str) -> bytes:
+        end, parts, size = time.monotonic() + self._config.read_timeout, [], 0
+        while response.length != 0 and (part := response.read1(LARGEST)):
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST:
+                raise HTTPClientError(error=f"the answer of {url} has more than {LARGEST // 1024} KiB")
+            if time.monotonic() > end:
+                raise TimeoutError
+        if response.length:
+            raise ConnectionClosedError(endpoint_url=url)
+        response.close()
+        return b"".join(parts)
 
     def close(self) -> None:
         """Close idle connections; those in use are closed by their requests' end."""

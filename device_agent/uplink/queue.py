@@ -63,11 +63,11 @@ class Queue:
         self.problem = ""
         self.budget = min(self.ceiling, self.budget * 2)
 
-    def split(self, error: Refused, *, count: int, size: int) -> None:
+    def split(self, error: Refused | NotSent, *, count: int, size: int) -> None:
         """A request of several messages was refused for what is in it: send them in smaller ones, at last alone, to see which it is."""
         self.entries = max(1, count // 2)
         self.careful = max(self.careful, count)
-        if error.cause is Cause.SIZE:
+        if error.cause in {Cause.SIZE, Cause.PASSAGE}:
             self.ceiling = max(1, size // 2)
             self.budget = min(self.budget, self.ceiling)
             self.limit = None

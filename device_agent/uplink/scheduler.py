@@ -230,7 +230,7 @@ class Scheduler:
 
     def _answered(self, job: Send, result: list[Verdict] | int | NotSent | Refused, now: float) -> None:
         queue = job.queue
-        if isinstance(result, Refused) and len(job.items) > 1:
+        if isinstance(result, NotSent | Refused) and result.splits and len(job.items) > 1:
             queue.split(result, count=len(job.items), size=job.size)
             self._again(queue, list(job.items))
         elif isinstance(result, Refused):

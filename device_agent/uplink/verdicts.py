@@ -34,6 +34,8 @@ class Cause(Enum):
     REQUEST = "the endpoint refuses the form of the request; if it is not AWS's own, it may lack a feature"
     DISK = "the log on disk cannot be read; check the disk (`device-agent spool verify`)"
     ASIDE = "SQS refuses a message, and the disk does not take it into the quarantine; make room there, or check the disk"
+    FOREIGN = "that is not SQS's answer: a captive portal or a proxy? Check the link, `aws.endpoint_url` and HTTPS_PROXY"
+    PASSAGE = "a proxy before SQS takes no request as large; raise its limit (nginx: client_max_body_size) or lower `max_envelope`"
     UNKNOWN = "an error that the agent does not know"
 
 
@@ -70,6 +72,7 @@ class NotSent(NotNow):
     def __init__(self, cause: Cause, what: str) -> None:
         super().__init__(f"{what}: {cause.value}")
         self.cause = cause
+        self.splits = cause is Cause.PASSAGE  # a smaller request may get through
 
 
 class Refused(Never):
@@ -78,6 +81,7 @@ class Refused(Never):
     def __init__(self, cause: Cause, what: str) -> None:
         super().__init__(f"{what}: {cause.value}")
         self.cause = cause
+        self.splits = True  # to see which message it is
 
 
 def short(code: str) -> str:
@@ -96,12 +100,14 @@ def cause_of(code: str, *, status: int = 0) -> Cause:
     if cause is not None:
         return cause
     if status == 413:
-        return Cause.SIZE
+        return Cause.PASSAGE  # SQS says which limit; who says only this speaks of its own
     if status == 429:
         return Cause.THROTTLED
     if status in {401, 403, 407}:
         return Cause.PERMISSION
-    return Cause.SERVICE if status >= 500 else Cause.UNKNOWN
+    if status >= 500:
+        return Cause.SERVICE
+    return Cause.FOREIGN if status and (not code or code.isdecimal()) else Cause.UNKNOWN
 
 
 def entry(code: str, message: str, *, sender_fault: bool) -> NotSent | Refused:
@@ -116,7 +122,8 @@ def entry(code: str, message: str, *, sender_fault: bool) -> NotSent | Refused:
 def request(code: str, message: str, *, status: int) -> NotSent | Refused:
     """Return the verdict on a whole request. `Refused` needs a closer look while the request holds more than one message."""
     cause = cause_of(code, status=status)
-    return (Refused if cause in _ABOUT_THE_MESSAGE else NotSent)(cause, _what(code or f"HTTP {status}", message))
+    named = code and not code.isdecimal()
+    return (Refused if cause in _ABOUT_THE_MESSAGE else NotSent)(cause, _what(code if named else f"HTTP {status}", message))
 
 
 def _what(code: str, message: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import socket
 from collections.abc import Callable
@@ -206,6 +207,34 @@ def test_an_endpoint_with_a_lower_limit_for_batches_gets_smaller_ones(sqs: FakeS
     eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 40)])
     assert not spool.quarantined
     assert max(entries for operation, _, entries in sqs.requests[3:] if operation == "SendMessageBatch") <= 5
+
+
+STRANGE = [
+    (Fault("page", status=302), "HTTP 302", "not SQS's answer"),
+    (Fault("page", status=307), "HTTP 307", "not SQS's answer"),
+    (Fault("page", status=404), "HTTP 404", "not SQS's answer"),
+    (Fault("page", status=413), "HTTP 413", "client_max_body_size"),
+    (Fault("page", status=502), "", "fault of its own"),
+    (Fault("garbage"), "cannot be read", "not SQS's answer"),
+    (Fault("endless"), "more than 1024 KiB", "does not answer"),
+    (Fault("drip"), "Read timeout", "does not answer"),
+]
+
+
+@pytest.mark.parametrize(("fault", "what", "why"), STRANGE, ids=lambda one: f"{one.kind}-{one.status}" if isinstance(one, Fault) else "")
+def test_an_answer_that_is_not_of_sqs_is_told_and_quarantines_nothing(
+    fault: Fault, what: str, why: str, sqs: FakeSqs, start: Start, eventually: Eventually
+) -> None:
+    """A bare 413, as a proxy gives, set acknowledged readings aside; a body that dripped or did not end held a sender for ever."""
+    spool = FakeSpool("telemetry", envelope=1)
+    sqs.script(dataclasses.replace(fault, times=None))
+    uplink = start(spool, stream(sqs.create("telemetry")))
+    put(spool, "telemetry", *(b"%d" % number for number in range(10)))
+    eventually(lambda: what in uplink.status()["telemetry"]["problem"] and why in uplink.status()["telemetry"]["problem"])
+    assert len(uplink.status()["telemetry"]["problem"]) < 400
+    sqs.heal()
+    eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 10)])
+    assert not spool.quarantined
 
 
 def test_a_queue_that_takes_less_than_the_envelope_quarantines_it_with_the_way_out(

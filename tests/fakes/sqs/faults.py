@@ -15,8 +15,11 @@ from typing import Literal
 #: "reset"      reset in the middle of the request's body; nothing is accepted
 #: "html"       a page, as a captive portal answers
 #: "garbage"    rubbish with status 200
+#: "page"       a page with `status`, as a proxy answers
+#: "endless"    an answer whose length nobody says, and that does not end
+#: "drip"       an answer of a byte every 50 ms
 #: "slow"       accepted and answered after `seconds`
-Kind = Literal["error", "entries", "unnamed", "lost", "hang", "reset", "html", "garbage", "slow"]
+Kind = Literal["error", "entries", "unnamed", "lost", "hang", "reset", "html", "garbage", "page", "endless", "drip", "slow"]
 
 
 @dataclass

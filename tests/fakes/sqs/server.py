@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -164,8 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, protocol: Protocol, operation: str, parameters: dict[str, Any], queue: str, body: bytes) -> None:
         fake = self.server.fake
         fault = fake.fault(operation, queue)
-        if fault is not None and fault.kind == "reset":
-            return self._reset()
+        if fault is not None and fault.kind in {"reset", "page", "endless", "drip"}:
+            return self._strange(fault)
         try:
             if fake.check_signatures:
                 signature.check(
@@ -200,6 +201,29 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def _strange(self, fault: Fault) -> None:
+        """What is no answer of SQS's at all."""
+        if fault.kind == "reset":
+            self._reset()
+        elif fault.kind == "page":
+            self._answer(fault.status, b"<html><body>No</body></html>", "text/html", {"Location": "/"})
+        elif fault.kind == "drip":
+            self._trickle(b"x", 0.05)
+        else:
+            self._trickle(b"x" * 65536, 0.0)
+
+    def _trickle(self, part: bytes, pause: float) -> None:
+        """Answer without an end, until the client has enough."""
+        self.server.fake.end()
+        self.close_connection = True
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(4000):
+                self.wfile.write(part)
+                self.wfile.flush()
+                self.server.fake.sleep(pause)
 
     def _reset(self) -> None:
         self.server.fake.end()
