@@ -160,9 +160,9 @@ def spool_unreadable(path: str, error: OSError) -> None:
     _say(logging.ERROR, "cannot read a segment; what can be read of it is kept", segment=path, error=error.strerror)
 
 
-def spool_torn(path: str, cut: int) -> None:
-    """Opening cut what a crash had left half-written."""
-    _say(logging.WARNING, "cut a half-written end after a crash", segment=path, bytes=cut)
+def spool_torn(path: str, cut: int, why: str) -> None:
+    """Opening cut the end of a log: what a crash left half-written, or what cannot be read any more."""
+    _say(logging.WARNING, "cut the end of a log, a copy is in quarantine", segment=path, bytes=cut, why=why)
 
 
 def spool_damaged(stream: str, *, segment: int, position: int, length: int, first: int, last: int, why: str) -> None:

@@ -40,7 +40,7 @@ from device_agent.spool.journal import Journal
 from device_agent.spool.log import Log
 from device_agent.spool.record import HEADER_SIZE
 from device_agent.spool.scan import Damage, Scan, scan
-from device_agent.spool.segment import Segment, parse_name
+from device_agent.spool.segment import Segment, file_name, parse_name, read
 from device_agent.wire.limits import MAX_DECODED
 
 _EPOCH_DIRECTORY: Final = re.compile(r"([0-9]{6})-([0-9a-f]{16})", re.ASCII)
@@ -134,7 +134,7 @@ def open_epoch(directory: str, epoch: str, setting: Setting, *, new: bool = Fals
     )  # fmt: skip
     segments = []
     for found in setting.files.list(directory):
-        name = parse_name(found.name)
+        name = None if found.directory else parse_name(found.name)
         if name:
             segments.append(Segment(name[0], name[1], f"{directory}/{found.name}", max(found.allocated, pages(found.size))))
     segments.sort(key=lambda one: one.number)
@@ -168,6 +168,7 @@ def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -
         found.damage.append(Damage(found.next, used, 0, 0, _END_LOST))
         found.next = max(found.next, used + 1)
     if not found.valid:  # it was being made: its header had not reached the disk
+        _trust_the_one_before(segments, found, setting)
         _replace(made, segments, found, fd=fd, data=data, setting=setting)
         return
     torn = data[found.valid :].rstrip(b"\0")
@@ -206,9 +207,23 @@ def _settle(fd: int, *, end: int, torn: bool, segments: list[Segment], setting: 
 
 def _torn(made: Epoch, last: Segment, position: int, torn: bytes, setting: Setting) -> None:
     """Set aside what is about to be cut."""
+    why = "half-written" if not made.over else "not sound, at the end of a log whose end is lost"
     setting.metrics.torn_bytes += len(torn)
-    events.spool_torn(last.path, len(torn))
-    setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, position, len(torn), "half-written"), torn)
+    events.spool_torn(last.path, len(torn), why)
+    setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, position, len(torn), why), torn)
+
+
+def _trust_the_one_before(segments: list[Segment], found: Scan, setting: Setting) -> None:
+    """Do not believe the name of a segment without a sound record when it says that readings before it are none of the log's."""
+    if len(segments) < 2:
+        return
+    last, before = segments[-1], segments[-2]
+    real = scan(read(setting.files, before.path), number=before.number, base=before.base).next
+    if real > last.base:
+        path = f"{before.path.rpartition('/')[0]}/{file_name(last.number, real)}"
+        setting.files.rename(last.path, path)
+        last.path, last.base = path, real
+        found.next = max(found.next, real)
 
 
 def _replace(made: Epoch, segments: list[Segment], found: Scan, *, fd: int, data: bytes, setting: Setting) -> None:

@@ -88,7 +88,8 @@ def all_places(directory: str, files: Files, *, stream: str = "") -> Iterator[Pl
 
 
 def _segments(files: Files, stream: str, epoch: str, directory: str) -> Iterator[Place]:
-    named = sorted((place, found.name, found.size) for found in files.list(directory) if (place := segments.parse_name(found.name)))
+    files_there = [found for found in files.list(directory) if not found.directory]
+    named = sorted((place, found.name, found.size) for found in files_there if (place := segments.parse_name(found.name)))
     settled = Ranges()
     with contextlib.suppress(FileNotFoundError):  # then nothing is known to be delivered
         settled, _, _ = entries(segments.read(files, f"{directory}/{NAME}"), epoch)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import os
 import threading
 from collections import deque
@@ -104,9 +105,10 @@ class Spool:
             self._open()
         except OSError as error:
             self.close()
-            raise SpoolError(
-                f"{error.filename or self._root}: {error.strerror or error}; the spool needs a directory that it may write to"
-            ) from error
+            what = "the spool needs a directory that it may write to"
+            if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}:
+                what = "the spool has something of its own by that name: move away what is there"
+            raise SpoolError(f"{error.filename or self._root}: {error.strerror or error}; {what}") from error
         except BaseException:
             self.close()
             raise

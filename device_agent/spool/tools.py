@@ -41,7 +41,8 @@ DAMAGE: Final = (
     "missing, and goes on. `device-agent spool export` takes out the rest. Look at the card: `dmesg`, or a new one."
 )
 TORN: Final = (
-    "A crash left half a record, of readings that were never acknowledged. The next start of the agent cuts it off and keeps a copy; "
+    "What a crash leaves of readings that were never acknowledged; without a crash, the card lost something. The next start of the agent "
+    "cuts it off and keeps a copy; "
     "`device-agent spool repair` does it now, while no agent runs."
 )
 UNSOUND: Final = (

@@ -98,6 +98,32 @@ def test_a_lost_segment_file_is_noticed() -> None:
         assert world.twins["a"].noticed
 
 
+def test_a_last_segment_without_anything_sound_takes_nothing_from_the_one_before() -> None:
+    """It did: a copy under the next number has the base of the segment that it was copied from, whose readings then were nobody's."""
+    world = backlog()
+    path = next(one for one in world.disk.directories if "/000001-" in one)
+    files = world.disk.directories[path].current
+    name = max(one for one in files if one.endswith(".log"))
+    number, _, base = name.removesuffix(".log").partition("-")
+    copy = Inode()
+    copy.current[:] = files[name].current
+    copy.durable[:] = files[name].current
+    files[f"{int(number) + 1:012d}-{base}.log"] = copy
+    assert reopen(world) == set()
+    assert not world.twins["a"].noticed
+    world.spool.stop()
+    world.spool.close()
+    assert reopen(world) == set()
+
+
+def test_a_directory_named_like_a_segment_is_left_alone() -> None:
+    """It kept the agent from starting."""
+    world = backlog()
+    path = next(one for one in world.disk.directories if "/000001-" in one)
+    world.disk.make_directory(f"{path}/000000000099-0000000000000999999.log")
+    assert reopen(world) == set()
+
+
 def test_rubbish_in_place_of_any_one_segment_is_survived() -> None:
     count = len(logs(backlog()))
     for which in range(count - 1):
