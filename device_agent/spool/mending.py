@@ -6,9 +6,9 @@ import base64
 import time
 from typing import Any
 
-from device_agent.errors import SpoolError
 from device_agent.spool import segment as segments
 from device_agent.spool.files import Files, RealFiles
+from device_agent.spool.lock import Lock
 from device_agent.spool.places import Place, all_places, streams, torn
 from device_agent.spool.quarantine import DAMAGED, Quarantine
 from device_agent.spool.scan import UNKNOWN, scan
@@ -24,16 +24,14 @@ def repair(directory: str, *, files: Files | None = None) -> list[str]:
     files = files or RealFiles()
     streams(directory, files=files)
     root = directory.rstrip("/")
-    fd = files.open(f"{root}/lock", create=True)
+    lock = Lock(files, root)
+    lock.take()
     try:
-        if not files.lock(fd):
-            pid = files.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise SpoolError(f"{directory}: an agent is running (pid {pid}); stop it before `repair`. Nothing was changed")
         aside = Quarantine(files=files, directory=f"{root}/quarantine", limit=UNKNOWN)  # the agent keeps to its limit from its start on
         aside.open()
         return [_cut(files, place, aside, root) for place in all_places(root, files) if place.end == UNKNOWN and _torn_end(files, place)]
     finally:
-        files.close(fd)
+        lock.release()
 
 
 def _torn_end(files: Files, place: Place) -> bool:

@@ -6,7 +6,6 @@ Promises what `device_agent.spool` lists. `open` and `close` from the main threa
 from __future__ import annotations
 
 import base64
-import contextlib
 import errno
 import os
 import threading
@@ -24,6 +23,7 @@ from device_agent.ports import Batch, Block, Border, Verdict
 from device_agent.spool.appender import Room
 from device_agent.spool.budget import divide
 from device_agent.spool.files import Files, RealFiles
+from device_agent.spool.lock import Lock
 from device_agent.spool.opening import UNKNOWN_MACHINE, Setting
 from device_agent.spool.quarantine import DAMAGED, Quarantine, frames_base64
 from device_agent.spool.scan import Damage
@@ -84,7 +84,7 @@ class Spool:
         self._aside_bytes = 0
         self._aside_count = 0
         self._foreign: dict[str, int] = {}
-        self._lock_fd = -1
+        self._lock = Lock(self._files, self._root)
         self._change = threading.Condition()
         self._changes = 1
         self._seen = threading.local()
@@ -101,7 +101,7 @@ class Spool:
         """
         try:
             self._files.make_directory(self._root)
-            self._lock()
+            self._lock.take()
             self._open()
         except OSError as error:
             self.close()
@@ -119,25 +119,7 @@ class Spool:
         Raises:
             SpoolError: it has.
         """
-        with contextlib.suppress(OSError):
-            fd = self._files.open(f"{self._root}/lock")
-            self._take(fd)
-            self._files.close(fd)
-
-    def _lock(self) -> None:
-        path = f"{self._root}/lock"
-        fd = self._files.open(path, create=True)
-        self._take(fd)
-        self._lock_fd = fd
-        with contextlib.suppress(OSError):  # the lock holds without a pid in it; a full disk must not keep the agent from starting
-            self._files.truncate(fd, 0)
-            self._files.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-
-    def _take(self, fd: int) -> None:
-        if not self._files.lock(fd):
-            pid = self._files.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-            self._files.close(fd)
-            raise SpoolError(f"{self._root}: in use by another agent, pid {pid}; stop it, or give this one a spool.directory of its own")
+        self._lock.look()
 
     def _open(self) -> None:
         files, root = self._files, f"{self._root}/streams"
@@ -196,9 +178,7 @@ class Spool:
         for stream in self._streams.values():
             stream.close()
         self._streams = {}
-        if self._lock_fd >= 0:
-            self._files.close(self._lock_fd)
-            self._lock_fd = -1
+        self._lock.release()
 
     # Sink
 

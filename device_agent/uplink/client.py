@@ -38,7 +38,7 @@ from device_agent.wire.limits import MAX_MESSAGE
 
 _FOREIGN: Final = "answered something that cannot be read"
 #: What botocore's parsers raise on answers of another form, beside their own error.
-_UNREADABLE: Final = (ResponseParserError, UnicodeDecodeError, TypeError, AttributeError)
+_UNREADABLE: Final = (ResponseParserError, UnicodeDecodeError, TypeError, AttributeError, KeyError)
 
 #: The verdict on one message; None is "accepted".
 Verdict = NotSent | Refused | None

@@ -120,7 +120,7 @@ def test_verify_says_what_is_damaged_and_what_to_do(board: Board, capsys: pytest
 
 def test_repair_refuses_beside_an_agent_and_keeps_what_it_cuts(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
     assert spool(board, "repair") == 2
-    assert "an agent is running (pid" in capsys.readouterr().err
+    assert "in use by another agent, pid" in capsys.readouterr().err
     board.close()
     path = board.segment("telemetry")
     end = scan(path.read_bytes(), number=1, base=1).valid

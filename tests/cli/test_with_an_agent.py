@@ -216,7 +216,7 @@ def test_the_log_on_disk_can_be_looked_into_beside_the_agent(config: str, capsys
     assert main(["spool", "cat", "--config", config, "--stream", "events", "--first", str(seq)]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0])["data"] == "look at me"
     assert main(["spool", "repair", "--config", config]) == 2
-    assert "an agent is running (pid" in capsys.readouterr().err
+    assert "in use by another agent, pid" in capsys.readouterr().err
 
 
 def test_a_second_agent_on_the_same_spool_is_exit_code_2(config: str, tmp_path: Path) -> None:

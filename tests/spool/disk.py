@@ -38,6 +38,7 @@ class Inode:
 class Directory:
     durable: dict[str, Inode] = field(default_factory=dict)
     current: dict[str, Inode] = field(default_factory=dict)
+    inode: Inode = field(default_factory=Inode)  # to be locked
     changes: list[tuple[str, str, str, Inode | None]] = field(default_factory=list)  # ("set", name, "", inode), ("del", ...), ("move", ...)
 
 
@@ -89,6 +90,10 @@ class FakeDisk:
 
     def open(self, path: str, *, write: bool = False, create: bool = False) -> int:
         self._step("open", path)
+        if path in self.directories and not (write or create):
+            self._next += 1
+            self.descriptors[self._next] = (self.directories[path].inode, path)
+            return self._next
         directory, name = self._place(path)
         if name not in directory.current:
             if not create:
@@ -223,6 +228,7 @@ class FakeDisk:
             for inode in names.values():
                 self._settle(inode, random, chance)
             directory.current = dict(names)
+            directory.inode = Inode()
         self.descriptors.clear()
         self.cut_at, self.count, self.off = None, 0, False
 

@@ -12,6 +12,7 @@ from device_agent.config import SpoolConfig, StreamConfig, WhenFull
 from device_agent.errors import ConfigError, SpoolError
 from device_agent.metrics import Metrics
 from device_agent.ports import Border, Verdict
+from device_agent.spool import tools
 from device_agent.spool.spool import Spool
 from device_agent.wire import block, envelope
 from device_agent.wire.limits import KIB, MIB
@@ -605,3 +606,18 @@ def test_the_journal_stays_small_and_complete_however_many_envelopes_are_deliver
     assert largest <= 12 * KIB
     world.restart(orderly=True)
     assert len(everything(world)) == len(range(0, 400, 7))
+
+
+def test_removing_the_lock_file_lets_no_second_agent_in() -> None:
+    """It did: both wrote to the same logs."""
+    world = World()
+    del world.disk.directories[ROOT].current["lock"]
+    with pytest.raises(SpoolError, match="in use by another agent, pid unknown"):
+        tools.repair(ROOT, files=world.disk)
+    second = world._make()
+    with pytest.raises(SpoolError, match="in use by another agent"):
+        second.open()
+    with pytest.raises(SpoolError, match="in use by another agent"):
+        second.check()
+    world.commit(1)
+    world.check()

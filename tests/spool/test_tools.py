@@ -117,7 +117,7 @@ def test_repair_leaves_a_segment_in_which_nothing_is_sound_to_the_agent() -> Non
 
 def test_repair_cuts_a_torn_end_and_keeps_a_copy() -> None:
     made = world()
-    with pytest.raises(SpoolError, match="running"):
+    with pytest.raises(SpoolError, match="in use by another agent"):
         tools.repair(ROOT, files=made.disk)
     made.spool.stop()
     end = made.spool._streams["b"].present.appender._end
