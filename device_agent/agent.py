@@ -34,6 +34,7 @@ from device_agent.configfile import Loaded
 from device_agent.errors import ConfigError, DeviceAgentError, SpoolError
 from device_agent.intake import Intake, check_free, check_inputs
 from device_agent.metrics import InputMetrics, Metrics, StreamMetrics
+from device_agent.spool.lane import Unsaved
 from device_agent.spool.spool import Spool
 from device_agent.status import StatusServer
 from device_agent.systemd import Notifier
@@ -65,6 +66,7 @@ class Agent:
         config, self._places = loaded.config, loaded.places
         self.config = config
         self.left = 0  # readings that wait on disk, once it has stopped
+        self.unsaved: Sequence[Unsaved] = ()  # taken from programs, and on no disk, once it has stopped
         self._clock = clock
         self._metrics = metrics
         self._started = clock.monotonic()
@@ -99,8 +101,10 @@ class Agent:
         with self._places.placed():
             check_free(self.config.input, held=self.intake.addresses)
 
-    def start(self) -> None:
+    def start(self, carried: Sequence[Unsaved] = ()) -> None:
         """Open the spool, send, commit, and only then listen. What was started is stopped again if a later part fails.
+
+        `carried` is what an earlier agent left `unsaved`; it goes into the streams before anything new.
 
         Call `check` before: then a configuration that cannot be right here leaves the disk as it was.
 
@@ -108,10 +112,20 @@ class Agent:
             ConfigError: an endpoint, a key file or a size cannot be as the configuration has it.
             SpoolError: another agent has the spool, or the directory cannot be used.
         """
+        self.unsaved = carried
         with self._places.placed():
             with self._spool_placed():
                 self._spool.open()
+            self._carry(carried)
             self._start_threads()
+
+    def _carry(self, carried: Sequence[Unsaved]) -> None:
+        names = {stream.name for stream in self.config.stream}
+        for one in carried:
+            if one.batch.stream in names:
+                self._spool.put(one.batch)
+        self.unsaved = ()
+        _lost([one for one in carried if one.batch.stream not in names])
 
     @contextmanager
     def _spool_placed(self) -> Iterator[None]:
@@ -143,6 +157,7 @@ class Agent:
             self.intake.stop(drain)
         finally:
             self._stop_sending(flush)
+            _lost(self.unsaved)
 
     def change_inputs(self, loaded: Loaded) -> None:
         """Go on with other inputs; spool and uplink do not notice, so what the writer has in memory is not lost if its stream is full.
@@ -173,6 +188,7 @@ class Agent:
     def _stop_sending(self, flush: float) -> None:
         try:
             self._spool.stop()
+            self.unsaved = self._spool.unsaved
             self._uplink.stop(flush)
             self.left = sum(stream["backlog_readings"] for stream in self._spool.status()["streams"].values())
         finally:
@@ -195,6 +211,13 @@ class Agent:
             "uplink": self._uplink.status(),
             "metrics": self._metrics.snapshot(),
         }
+
+
+def _lost(unsaved: Sequence[Unsaved]) -> None:
+    """Say what is on no disk and in no memory any more."""
+    for name in {one.batch.stream: None for one in unsaved}:
+        mine = [one for one in unsaved if one.batch.stream == name]
+        events.spool_unsaved(name, sum(len(one.batch.run) for one in mine), mine[-1].why)
 
 
 class Daemon:
@@ -302,11 +325,11 @@ class Daemon:
             events.refused(self._path, error)
             return
         try:
-            replacement.start()
+            replacement.start(left.unsaved)
         except DeviceAgentError as error:
             events.refused(self._path, error)
             self._agent = self._build(self._loaded, intake)
-            self._agent.start()
+            self._agent.start(replacement.unsaved)
         else:
             self._agent, self._loaded = replacement, new
             if moved and left.left:

@@ -24,7 +24,7 @@ The way through the files
 
     record, scan, chunk, draft, index     no input or output: formats
     budget                                and sums
-    files                                 the only seam to the file system
+    files, lock                           the only seam to the file system; one process at a time
     log, state, appender                  one log: its readers' half and what that knows in memory, its writer's half
     journal, quarantine                   what was delivered, what was set aside
     segment, overflow                     reading a segment's file; which one gives way at the cap

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from device_agent import events
 from device_agent.backoff import Backoff
+from device_agent.ports import Batch
 from device_agent.spool.chunk import Item, cost
 from device_agent.spool.stream import Stream
 from device_agent.wire.limits import MIB
@@ -25,6 +26,14 @@ _FIRST_RETRY: Final = 0.2
 _LAST_RETRY: Final = 10.0
 NEVER: Final = math.inf
 _STOPPING: Final = "the agent stops and its disk takes no readings"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """Readings that a spool had taken from a program that gets no answer, and that its disk did not take until the end."""
+
+    batch: Batch
+    why: str
 
 
 @dataclass(slots=True, eq=False)
@@ -119,16 +128,16 @@ class Lane:
         self.blocked = reason
         self.retry_at = now + self.backoff.failed()
 
-    def abandon(self) -> None:
-        """At the end: refuse, or count as lost, what the disk did not take."""
+    def abandon(self) -> list[Unsaved]:
+        """At the end: refuse what the disk did not take, and return what of it nobody waits for."""
         with self.lock:
             items, self.queue = list(self.queue), deque()
             self.cost = self.hurry = 0
         for item in items:
             if item.batch.replies is not None and not item.done:
                 item.batch.replies.refused(item.batch, self.blocked or _STOPPING)
-        if items:
-            events.spool_unsaved(self.stream.config.name, sum(item.left for item in items), self.blocked)
+        rest = [replace(item.batch, run=item.batch.run.part(slice(item.done, None))) for item in items if item.batch.replies is None]
+        return [Unsaved(batch, self.blocked) for batch in rest]
 
 
 def _hurries(item: Item) -> int:

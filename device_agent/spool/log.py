@@ -22,7 +22,7 @@ from device_agent.spool.files import Files
 from device_agent.spool.journal import Journal, Snapshot
 from device_agent.spool.scan import Damage, Entry, Scan, scan
 from device_agent.spool.segment import Segment
-from device_agent.spool.state import Flight, Owed, State, is_of, key_of
+from device_agent.spool.state import Flight, Owed, State, entry_key, is_of, key_of
 from device_agent.wire.ranges import Ranges
 
 
@@ -72,7 +72,7 @@ class Log:
                 if at >= 0:
                     assert segment.entries is not None
                     entry = segment.entries[at]
-                    if (entry.first, "x") in self.state.flights and entry.notice:
+                    if entry.notice and entry_key(entry) in self.state.flights:
                         segment.untold -= 1  # its twin, left by a write that failed and was done again, is being told
                         self.state.check(segment)
                         continue
@@ -149,7 +149,7 @@ class Log:
         if border.reason:
             return []
         with self.lock:
-            flight = self.state.flights.get((border.first, key_of(border)))
+            flight = self.state.flights.get(key_of(border))
         if flight is None:
             raise LookupError(f"{border.stream} {border.first}-{border.last} is read without being taken")
         data = segments.read(self._files, flight.segment.path, flight.position, flight.stop)
@@ -173,7 +173,7 @@ class Log:
             return
         with self.lock:
             self.state.settled.add(first, last)
-            flight = self.state.flights.get((border.first, ""))
+            flight = self.state.flights.get(key_of(border))
             if flight is not None:
                 self.state.landed(flight)
         self.journal.settled(first, last)
@@ -182,7 +182,7 @@ class Log:
 
     def _told(self, border: Border) -> None:
         with self.lock:
-            flight = self.state.flights.pop((border.first, "x"), None)
+            flight = self.state.flights.pop(key_of(border), None)
             if flight is None:
                 return
             segment = flight.segment
@@ -202,7 +202,7 @@ class Log:
         with self.lock:
             self.state.settled.add(first, last)
             self.state.owed.append(Owed(first, last, "quarantined", detail))
-            flight = self.state.flights.get((border.first, ""))
+            flight = self.state.flights.get(key_of(border))
             if flight is not None:
                 self.state.landed(flight)
         self._changed()
@@ -210,7 +210,7 @@ class Log:
     def give_back(self, border: Border) -> bool:
         """Make a taken entry free again; False if it was settled meanwhile."""
         with self.lock:
-            flight = self.state.flights.pop((border.first, key_of(border)), None)
+            flight = self.state.flights.pop(key_of(border), None)
             if flight is None:
                 return False
             flight.segment.flying -= 1

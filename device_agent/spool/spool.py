@@ -23,6 +23,7 @@ from device_agent.ports import Batch, Block, Border, Verdict
 from device_agent.spool.appender import Room
 from device_agent.spool.budget import divide
 from device_agent.spool.files import Files, RealFiles
+from device_agent.spool.lane import Unsaved
 from device_agent.spool.lock import Lock
 from device_agent.spool.opening import UNKNOWN_MACHINE, Setting
 from device_agent.spool.quarantine import DAMAGED, Quarantine, frames_base64
@@ -172,6 +173,11 @@ class Spool:
         """Commit everything that was put, close the open envelopes, then stop the thread. What the disk does not take is refused."""
         self.writer.stop()
         self.wake()
+
+    @property
+    def unsaved(self) -> list[Unsaved]:
+        """After `stop`: what was put without replies and the disk did not take, in order; it is nowhere else."""
+        return self.writer.unsaved
 
     def close(self) -> None:
         """Close every file and give the directory free. After `stop`; what was delivered between the two is noted here."""

@@ -24,6 +24,10 @@ from device_agent.wire.ranges import Ranges
 _LOADED: Final = 3
 
 
+#: First number, and of a notice the last: several may begin with one number, and each is told.
+Key = tuple[int, int]
+
+
 @dataclass(slots=True, eq=False)
 class Flight:
     """An entry that somebody has taken."""
@@ -55,7 +59,7 @@ class State:
     segments: list[Segment] = field(default_factory=list)
     settled: Ranges = field(default_factory=Ranges)
     told: Told = field(default_factory=Told)
-    flights: dict[tuple[int, str], Flight] = field(default_factory=dict)
+    flights: dict[Key, Flight] = field(default_factory=dict)
     owed: list[Owed] = field(default_factory=list)
     loaded: list[Segment] = field(default_factory=list)  # closed ones with entries in memory, least recently used first
 
@@ -77,7 +81,7 @@ class State:
             reason="?" if entry.notice else "",
         )  # fmt: skip
         flight = Flight(border, segment, at, entry.position, entry.stop)
-        self.flights[entry.first, key_of(border)] = flight
+        self.flights[key_of(border)] = flight
         segment.flying += 1
         return flight
 
@@ -95,7 +99,7 @@ class State:
                 segment.untold += not told
             else:
                 told = self.settled.covers(entry.first, entry.last)
-            if not told and (entry.first, "x" if entry.notice else "") not in self.flights:
+            if not told and entry_key(entry) not in self.flights:
                 segment.free.add(at)
         self.keep(segment)
 
@@ -123,7 +127,7 @@ class State:
     def landed(self, flight: Flight) -> None:
         """Take an envelope out of flight if all its numbers are settled."""
         border = flight.border
-        key = (border.first, "")
+        key = key_of(border)
         if self.settled.covers(border.first, border.last) and key in self.flights:
             del self.flights[key]
             flight.segment.flying -= 1
@@ -162,11 +166,16 @@ class State:
         return min(times, default=None)
 
 
-def key_of(border: Border) -> str:
-    """Return the second half of an entry's key in `flights`: notices are apart from envelopes."""
-    return "x" if border.reason else ""
+def key_of(border: Border) -> Key:
+    """Return what a border is found by in `flights`."""
+    return border.first, border.last if border.reason else 0
+
+
+def entry_key(entry: Entry) -> Key:
+    """Return what the border of an entry is found by."""
+    return entry.first, entry.last if entry.notice else 0
 
 
 def is_of(entry: Entry, border: Border) -> bool:
     """Whether an entry is the one that a border was made from."""
-    return entry.first == border.first and bool(entry.notice) == bool(border.reason)
+    return entry_key(entry) == key_of(border)

@@ -26,7 +26,7 @@ from device_agent.config import WhenFull
 from device_agent.ports import Batch, Verdict
 from device_agent.spool.appender import Full
 from device_agent.spool.chunk import Item, cost
-from device_agent.spool.lane import CHUNK, NEVER, Lane
+from device_agent.spool.lane import CHUNK, NEVER, Lane, Unsaved
 from device_agent.spool.stream import Stream
 from device_agent.wire.limits import MIB
 
@@ -57,6 +57,7 @@ class Writer:
         self._wake = threading.Condition()
         self._lanes = {stream.config.name: Lane(stream, self._wake) for stream in streams}
         self._stopping = False
+        self.unsaved: list[Unsaved] = []  # once it has ended
         self._aside_waits = False
         self._thread: threading.Thread | None = None
         self.failed: BaseException | None = None
@@ -193,7 +194,7 @@ class Writer:
             if not lane.blocked and lane.stream.open_since() is not None:
                 self._commit(lane, [], now, close=True)
             self._tidy(lane, now)
-            lane.abandon()
+            self.unsaved += lane.abandon()
 
     def _due(self, now: float) -> float:
         """Seconds until something is due. Under the lock."""

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zmq
 
 from device_agent import status
@@ -86,7 +87,7 @@ high_water_mark = 10
 [[stream]]
 name = "telemetry"
 queue = "{queue}"
-linger = "1s"
+linger = "{linger}s"
 {more}
 """
 MORE = """
@@ -134,12 +135,14 @@ def arrived(sqs: FakeSqs) -> list[int]:
     return sorted(int(bytes(payload[:6])) for payload in payloads if isinstance(payload, bytes) and len(payload) > 1000)
 
 
-def test_reloads_while_a_stream_is_full_lose_nothing_of_a_push(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [0, 1], ids=["inputs-change", "the-stream-changes"])
+def test_reloads_while_a_stream_is_full_lose_nothing_of_a_push(tmp_path: Path, step: int) -> None:
+    """Where the stream changes, too, what the old spool had in memory was lost."""
     config, log, spool = tmp_path / "agent.toml", tmp_path / "log", tmp_path / "spool"
     with FakeSqs() as sqs, zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.REQ) as client:
         values = {"folder": tmp_path, "endpoint": sqs.endpoint, "queue": sqs.create("telemetry")}
         sqs.script(Fault("error", "ServiceUnavailable", status=503, times=None))
-        config.write_text(BLOCKED.format(**values, more=""))
+        config.write_text(BLOCKED.format(**values, linger=1, more=""))
         push.setsockopt(zmq.SNDHWM, 100)
         push.setsockopt(zmq.LINGER, 0)
         push.connect(f"ipc://{tmp_path}/sensors")
@@ -158,7 +161,8 @@ def test_reloads_while_a_stream_is_full_lose_nothing_of_a_push(tmp_path: Path) -
             push_until_it_waits()
             assert "full" in asked(spool)["spool"]["streams"]["telemetry"]["why"]
             for count, reply in ((2, "one"), (3, "two"), (4, "three")):
-                config.write_text(BLOCKED.format(**values, more=MORE.format(folder=tmp_path, reply=reply)))
+                more = MORE.format(folder=tmp_path, reply=reply)
+                config.write_text(BLOCKED.format(**values, linger=1 + step * count, more=more))
                 agent.send_signal(signal.SIGHUP)
                 until(partial(started, log, count))
                 push_until_it_waits()
@@ -170,6 +174,7 @@ def test_reloads_while_a_stream_is_full_lose_nothing_of_a_push(tmp_path: Path) -
             assert client.poll(10_000)
             assert client.recv() == b"three"  # the last change was taken as well
             assert asked(spool)["metrics"]["inputs"]["sensors"]["lost"] == 0
+    assert "are lost" not in log.read_text()
     assert log.read_text().count("listening input=sensors") == 1
     assert log.read_text().count("listening input=more") == 1
 

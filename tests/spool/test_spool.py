@@ -16,7 +16,7 @@ from device_agent.spool import tools
 from device_agent.spool.spool import Spool
 from device_agent.wire import block, envelope
 from device_agent.wire.limits import KIB, MIB
-from tests.spool.disk import FakeDisk
+from tests.spool.disk import FakeDisk, PowerCut
 from tests.spool.world import ROOT, World
 
 
@@ -621,3 +621,23 @@ def test_removing_the_lock_file_lets_no_second_agent_in() -> None:
         second.check()
     world.commit(1)
     world.check()
+
+
+def test_two_notices_that_begin_with_one_number_are_both_told() -> None:
+    """The second was taken for a copy of the first, and the readings that it alone speaks for were missing without a word."""
+    world = World(when_full=WhenFull.DROP_OLDEST, linger=0.0, max_bytes=420 * KIB, pack=False)
+    world.commit(44, 10)
+    large = world.spool.max_reading("a")
+    world.put(3, large)
+    border = world.take()
+    assert border is not None
+    world.turn()
+    world.quarantine(border)  # a notice for 1 to 44
+    world.disk.cut_at = world.disk.count
+    with pytest.raises(PowerCut):
+        world.turn()  # it is written, and the journal does not know of it
+    world.restart(keep=1.0)
+    world.put(4, large)
+    world.turn()  # 1 to 45 give way
+    (first, second) = [(one.first, one.last) for one in iter(lambda: world.spool.take("a"), None) if one.reason]
+    assert {first, second} == {(1, 44), (1, 45)}
