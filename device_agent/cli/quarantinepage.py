@@ -25,10 +25,11 @@ _WHAT_NOW: Final = {
     Kind.DAMAGED: "What was damaged: the cloud is told which readings are missing; `show ID` has the bytes. Look at the card.",
     Kind.UNREADABLE: "What is unreadable was not written by the agent: look at it, then `drop ID`.",
 }
-#: Damaged bytes of which no reading had a number in the log: a crash left half a record.
+#: Damaged bytes of which no reading had a number in the log: a crash left half a record, or what stood there cannot be known.
 _NOTHING_LOST: Final = (
     "What was damaged with 0 readings: bytes that a crash left half-written, of readings that were never acknowledged, or bytes beside the "
-    "readings. No number is missing by it, so the cloud is told nothing. `show ID` has the bytes; then `drop ID`."
+    "readings. No number is known to be missing by it, so the cloud is told nothing; where the reason says that the end of the log is lost, "
+    "acknowledged readings may be. `show ID` has the bytes; then `drop ID`."
 )
 
 
