@@ -28,7 +28,7 @@ _WHAT_NOW: Final = {
 #: Damaged bytes of which no reading had a number in the log: a crash left half a record, or what stood there cannot be known.
 _NOTHING_LOST: Final = (
     "What was damaged with 0 readings: bytes that a crash left half-written, of readings that were never acknowledged, or bytes beside the "
-    "readings. No number is known to be missing by it, so the cloud is told nothing; where the reason says that the end of the log is lost, "
+    "readings. No number is known to be missing by it, so the cloud is told nothing; where the reason says the end of the log is lost, "
     "acknowledged readings may be. `show ID` has the bytes; then `drop ID`."
 )
 
