@@ -247,7 +247,9 @@ class Spool:
 
     def delivered(self, border: Border, first: int, last: int) -> None:
         """See `Source`."""
-        self._streams[border.stream].of(border).log.delivered(border, first, last)
+        epoch = self._streams[border.stream].find(border)
+        if epoch is not None:  # else a message that was sent again after the last number of its epoch was settled
+            epoch.log.delivered(border, first, last)
 
     def quarantine(self, border: Border, first: int, last: int, *, reason: str, body: str) -> None:
         """See `Source`. Raises NotNow if the disk fails: nothing is settled then."""
@@ -260,11 +262,14 @@ class Spool:
             self._quarantine.keep(border.stream, f"{border.epoch}-{'x' if border.reason else ''}{first}-{last}", content)
         except OSError as error:
             raise NotNow(f"{border.stream} {first}-{last}: writing to the quarantine fails: {error.strerror or error}") from error
-        self._streams[border.stream].of(border).log.set_apart(border, first, last, reason)
+        epoch = self._streams[border.stream].find(border)
+        if epoch is not None:
+            epoch.log.set_apart(border, first, last, reason)
 
     def give_back(self, border: Border) -> None:
         """See `Source`."""
-        if self._streams[border.stream].of(border).log.give_back(border):
+        epoch = self._streams[border.stream].find(border)
+        if epoch is not None and epoch.log.give_back(border):
             self._ready()
 
     def sendable(self, stream: str, now: bool) -> None:

@@ -68,14 +68,14 @@ class Stream:
 
     def read(self, border: Border) -> list[Block]:
         """See `Source.read`."""
-        return self.of(border).log.read(border)
+        epoch = self.find(border)
+        if epoch is None:
+            raise LookupError(f"stream {border.stream} has no epoch {border.epoch}")
+        return epoch.log.read(border)
 
-    def of(self, border: Border) -> Epoch:
-        """Return the log that a border is of. Raises LookupError for one that is finished and gone."""
-        for epoch in self._epochs:
-            if epoch.log.epoch == border.epoch:
-                return epoch
-        raise LookupError(f"stream {border.stream} has no epoch {border.epoch}")
+    def find(self, border: Border) -> Epoch | None:
+        """Return the log that a border is of; None: it is finished and gone."""
+        return next((epoch for epoch in self._epochs if epoch.log.epoch == border.epoch), None)
 
     def waiting(self) -> bool:
         """Whether something waits to be taken."""
