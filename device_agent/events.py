@@ -207,13 +207,13 @@ def spool_writer_died(error: BaseException) -> None:
 
 
 def quarantine_evicted(path: str) -> None:
-    """The quarantine's part of the cap is used up."""
+    """The quarantine's part of the cap is used up: what nobody was promised gives way, or with `drop-oldest` the oldest."""
     _say(logging.WARNING, "the oldest quarantined file gave way to a new one", file=path)
 
 
-def quarantine_failed(stream: str, error: OSError) -> None:
+def quarantine_failed(stream: str, error: Exception) -> None:
     """Something could not be set aside."""
-    _say(logging.ERROR, "cannot write to the quarantine", stream=stream, error=error.strerror)
+    _say(logging.ERROR, "cannot write to the quarantine", stream=stream, error=getattr(error, "strerror", None) or error)
 
 
 # uplink

@@ -16,25 +16,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from device_agent import events
 from device_agent.clock import Clock
-from device_agent.config import WhenFull
 from device_agent.metrics import StreamMetrics
 from device_agent.spool import record
-from device_agent.spool.budget import CONTROL, Share, pages
+from device_agent.spool.budget import CONTROL, pages
 from device_agent.spool.chunk import DataBlock, Feed, Filler
 from device_agent.spool.draft import Draft, Envelope
 from device_agent.spool.files import Files
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.log import Log
 from device_agent.spool.record import BORDER_SIZE, HEADER_SIZE, Kind, Record
+from device_agent.spool.room import Full, Room
 from device_agent.spool.segment import Segment, file_name
 from device_agent.spool.state import Owed
-from device_agent.wire.limits import MAX_DECODED, MAX_READINGS, MIB
+from device_agent.wire.limits import MAX_DECODED, MAX_READINGS
 
 #: An envelope with less room than this part of its budget is full: another block would cost more than it fills.
 _FULL: Final = 1 / 20
@@ -42,20 +41,6 @@ _FULL: Final = 1 / 20
 UNPACKED: Final = 1000
 #: Bytes that one write holds at most, about: bounds memory while it is made.
 WRITE: Final = 1024 * 1024
-
-
-class Full(Exception):  # noqa: N818  # "not now": there is no room, and somebody else must make some
-    """No new segment may be made; `str()` says why, for people."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """What the file system and the cap allow, asked before each new segment."""
-
-    share: Share
-    when_full: WhenFull
-    used: Callable[[], int]  # bytes of the stream's segments
-    free: Callable[[], int]  # bytes of the file system beyond `keep_free`
 
 
 class Appender:
@@ -97,10 +82,12 @@ class Appender:
         Whatever was synced before an error is marked in the feed and stays.
 
         Raises:
-            Full: no room; the feed is rewound to its mark.
+            Full: no room, or the stream is stopped; the feed is rewound to its mark.
             OSError: the disk fails, also for a new segment; likewise.
         """
         failed = False
+        if feed.more:
+            self._room.admit()
         while True:
             if self._sealed:
                 self._roll(control=not feed.more)
@@ -243,6 +230,10 @@ class Appender:
         elif owed.reason == "dropped":
             self._metrics.dropped += owed.last - owed.first + 1
 
+    def admit(self) -> None:
+        """Ask whether readings may be written at all. Raises Full: the stream is stopped."""
+        self._room.admit()
+
     # Segments
 
     def distrust(self, error: OSError) -> None:
@@ -259,6 +250,7 @@ class Appender:
 
     def make_room(self) -> None:
         """Try to get a new segment although nothing is to be written, to find out whether the stream can be opened again."""
+        self._room.admit()
         if self._sealed or self._control_only or self._limit - self._end < self._wanted:
             self._roll(control=False)
 
@@ -270,18 +262,11 @@ class Appender:
             OSError: the disk fails.
         """
         assert self._segment is not None
-        share, used = self._room.share, self._room.used()
-        if self._control_only and not control and not self._sealed and used + share.segment <= share.limit:
+        share = self._room.share
+        if self._control_only and not control and not self._sealed and self._room.used() + share.segment <= share.limit:
             self._take_over()
             return
-        reserve = share.segment if control or self._room.when_full is WhenFull.DROP_OLDEST else 2 * share.segment
-        if used + reserve > share.limit:
-            raise Full(
-                f"the spool is full: stream {self._log.stream} has {used / MIB:.1f} of its {share.limit / MIB:.1f} MiB on disk, and beside "
-                f"the room kept for notices another segment of {share.segment / MIB:.1f} MiB does not fit"
-            )
-        if not control and self._room.free() < share.segment:
-            raise Full("the spool is full: the file system has no more room than spool.keep_free leaves to others")
+        self._room.ask(share.segment, control=control)
         old, fd, end = self._segment, self._fd, self._end
         try:
             self._create(old.number + 1, control=control)

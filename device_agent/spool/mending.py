@@ -10,7 +10,7 @@ from device_agent.spool import segment as segments
 from device_agent.spool.files import Files, RealFiles
 from device_agent.spool.lock import Lock
 from device_agent.spool.places import Place, all_places, streams, torn
-from device_agent.spool.quarantine import DAMAGED, Quarantine
+from device_agent.spool.quarantine import DAMAGED, Quarantine, damaged_as
 from device_agent.spool.scan import UNKNOWN, scan
 from device_agent.wire import envelope
 
@@ -44,7 +44,7 @@ def _cut(files: Files, place: Place, aside: Quarantine, root: str) -> str:
     data = segments.read(files, place.path)
     start = scan(data, number=place.number, base=place.base).valid
     half = data[start:].rstrip(b"\0")
-    name = f"{place.stream}-{place.epoch}-{place.number:012d}-{start}"
+    name = damaged_as(place.stream, place.epoch, place.number, start, torn=True)
     content: dict[str, Any] = {
         "reason": "half-written end, cut by `spool repair`", "time": envelope.rfc3339(time.time_ns() // 1000), "stream": place.stream,
         "epoch": place.epoch, "segment": place.number, "position": start, "length": len(half), "first": 0, "last": -1,

@@ -30,7 +30,7 @@ from typing import Final
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.metrics import StreamMetrics
-from device_agent.spool.appender import Appender, Full, Room
+from device_agent.spool.appender import Appender
 from device_agent.spool.budget import pages
 from device_agent.spool.chunk import Feed
 from device_agent.spool.draft import Envelope
@@ -39,7 +39,8 @@ from device_agent.spool.index import Entries, Free
 from device_agent.spool.journal import Journal
 from device_agent.spool.log import Log
 from device_agent.spool.record import HEADER_SIZE
-from device_agent.spool.scan import Damage, Scan, scan
+from device_agent.spool.room import Full, Room
+from device_agent.spool.scan import HALF_WRITTEN, Damage, Scan, scan
 from device_agent.spool.segment import Segment, file_name, parse_name, read
 from device_agent.wire.limits import MAX_DECODED
 
@@ -207,7 +208,7 @@ def _settle(fd: int, *, end: int, torn: bool, segments: list[Segment], setting: 
 
 def _torn(made: Epoch, last: Segment, position: int, torn: bytes, setting: Setting) -> None:
     """Set aside what is about to be cut."""
-    why = "half-written" if not made.over else "not sound, at the end of a log whose end is lost"
+    why = HALF_WRITTEN if not made.over else "not sound, at the end of a log whose end is lost"
     setting.metrics.torn_bytes += len(torn)
     events.spool_torn(last.path, len(torn), why)
     setting.spoiled(setting.stream, made.log.epoch, last.number, Damage(0, -1, position, len(torn), why), torn)

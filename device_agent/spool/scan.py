@@ -33,6 +33,10 @@ class Entry(NamedTuple):
         return self.first + self.numbers - 1
 
 
+#: Why the end of a log is damaged that a crash left: nobody was told that it is kept.
+HALF_WRITTEN: Final = "half-written"
+
+
 class Damage(NamedTuple):
     """Bytes that are not what was written, and the numbers lost with them (`last` < `first`: none)."""
 

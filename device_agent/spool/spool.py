@@ -16,18 +16,18 @@ from typing import Any, Final
 
 from device_agent import events
 from device_agent.clock import Clock
-from device_agent.config import SpoolConfig, StreamConfig
+from device_agent.config import SpoolConfig, StreamConfig, WhenFull
 from device_agent.errors import NotNow, SpoolError
 from device_agent.metrics import Metrics, StreamMetrics
 from device_agent.ports import Batch, Block, Border, Verdict
-from device_agent.spool.appender import Room
 from device_agent.spool.budget import divide
 from device_agent.spool.files import Files, RealFiles
 from device_agent.spool.lane import Unsaved
 from device_agent.spool.lock import Lock
 from device_agent.spool.opening import UNKNOWN_MACHINE, Setting
-from device_agent.spool.quarantine import DAMAGED, Quarantine, frames_base64
-from device_agent.spool.scan import Damage
+from device_agent.spool.quarantine import DAMAGED, NoRoom, Quarantine, damaged_as, frames_base64
+from device_agent.spool.room import Room
+from device_agent.spool.scan import HALF_WRITTEN, Damage
 from device_agent.spool.stream import Stream
 from device_agent.spool.writer import Writer
 from device_agent.wire import envelope, names
@@ -85,6 +85,7 @@ class Spool:
         self._aside_bytes = 0
         self._aside_count = 0
         self._foreign: dict[str, int] = {}
+        self._stopping = False
         self._lock = Lock(self._files, self._root)
         self._change = threading.Condition()
         self._changes = 1
@@ -148,15 +149,15 @@ class Spool:
         name = stream.config.name
         overhead = envelope.overhead(device=self._device, stream=name, agent=self._agent)
         room = Room(
-            share=stream.share,
-            when_full=self._config.when_full,
-            used=lambda: stream.used,
+            stream=name, share=stream.share, when_full=self._config.when_full, used=lambda: stream.used,
             free=lambda: self._files.free(self._root) - self._config.keep_free,
-        )
+            stopped=lambda: "" if self._stopping else self._quarantine.why(name),
+        )  # fmt: skip
+        largest = min(stream.config.max_envelope, self._budget.quarantine // 2)  # so that each finds room there, should it be refused
         return Setting(
             stream=name, files=self._files, clock=self._clock, room=room,
             metrics=self._metrics.streams.setdefault(name, StreamMetrics()),
-            budget=envelope.capacity(stream.config.max_envelope, overhead=overhead), pack=stream.config.pack,
+            budget=envelope.capacity(largest, overhead=overhead), pack=stream.config.pack,
             machine=self._machine, random=self._random, changed=lambda: self.writer.chores(name), ready=self._ready, spoiled=self._spoiled,
         )  # fmt: skip
 
@@ -171,6 +172,7 @@ class Spool:
 
     def stop(self) -> None:
         """Commit everything that was put, close the open envelopes, then stop the thread. What the disk does not take is refused."""
+        self._stopping = True  # what a stopped stream holds in memory has its place on the disk
         self.writer.stop()
         self.wake()
 
@@ -222,7 +224,7 @@ class Spool:
             content = {"reason": reason, "time": envelope.rfc3339(now), "stream": stream, "frames_base64": frames}
             try:
                 self._quarantine.keep(stream, f"oversize-{now:016d}-{self._aside_count}", content)
-            except OSError as error:
+            except (NoRoom, OSError) as error:
                 events.quarantine_failed(stream, error)
 
     # Source
@@ -247,19 +249,24 @@ class Spool:
 
     def delivered(self, border: Border, first: int, last: int) -> None:
         """See `Source`."""
+        self._quarantine.no_longer_waits(border.stream, _kept_as(border, first, last))
         epoch = self._streams[border.stream].find(border)
         if epoch is not None:  # else a message that was sent again after the last number of its epoch was settled
             epoch.log.delivered(border, first, last)
 
     def quarantine(self, border: Border, first: int, last: int, *, reason: str, body: str) -> None:
-        """See `Source`. Raises NotNow if the disk fails: nothing is settled then."""
+        """See `Source`. Raises NotNow if the disk fails or the quarantine is full: nothing is settled then."""
         ident = names.envelope_id(border.epoch, first) if not border.reason else names.notice_id(border.epoch, first, last)
         content = {
             "reason": reason, "time": envelope.rfc3339(self._clock.now()), "stream": border.stream, "epoch": border.epoch,
             "first": first, "last": last, "id": ident, "body": body,
         }  # fmt: skip
         try:
-            self._quarantine.keep(border.stream, f"{border.epoch}-{'x' if border.reason else ''}{first}-{last}", content)
+            oldest = self._config.when_full is WhenFull.DROP_OLDEST
+            self._quarantine.keep_refused(border.stream, _kept_as(border, first, last), content, sacrifice=oldest)
+        except NoRoom as error:
+            self.writer.chores(border.stream)  # it stops the stream
+            raise NotNow(f"{border.stream} {first}-{last}: {error}") from None
         except OSError as error:
             raise NotNow(f"{border.stream} {first}-{last}: writing to the quarantine fails: {error.strerror or error}") from error
         epoch = self._streams[border.stream].find(border)
@@ -304,8 +311,8 @@ class Spool:
             "data_base64": base64.b64encode(data[:_COPY]).decode("ascii"),
         }  # fmt: skip
         try:
-            self._quarantine.keep(DAMAGED, f"{stream}-{epoch}-{segment:012d}-{damage.position}", content)
-        except OSError as error:
+            self._quarantine.keep(DAMAGED, damaged_as(stream, epoch, segment, damage.position, torn=damage.why == HALF_WRITTEN), content)
+        except (NoRoom, OSError) as error:
             events.quarantine_failed(stream, error)
 
     # Status
@@ -325,6 +332,11 @@ class Spool:
             "directory": self._root, "max_bytes": self._config.max_bytes, "bytes": used, "writer": self.alive,
             "damaged_files": self._quarantine.count(DAMAGED), "not_configured": dict(self._foreign), "streams": streams,
         }  # fmt: skip
+
+
+def _kept_as(border: Border, first: int, last: int) -> str:
+    """Name in the quarantine of a message that is refused."""
+    return f"{border.epoch}-{'x' if border.reason else ''}{first}-{last}"
 
 
 def _tree(files: Files, path: str) -> int:

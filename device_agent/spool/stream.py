@@ -13,12 +13,12 @@ from typing import Any
 from device_agent import events
 from device_agent.config import StreamConfig
 from device_agent.ports import Block, Border
-from device_agent.spool.appender import Full
 from device_agent.spool.budget import Share
 from device_agent.spool.chunk import Feed, Item
 from device_agent.spool.files import Files
 from device_agent.spool.opening import Epoch, Setting, open_epochs
 from device_agent.spool.overflow import sacrifice
+from device_agent.spool.room import Full
 
 
 class Stream:

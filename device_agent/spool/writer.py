@@ -24,9 +24,9 @@ from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import WhenFull
 from device_agent.ports import Batch, Verdict
-from device_agent.spool.appender import Full
 from device_agent.spool.chunk import Item, cost
 from device_agent.spool.lane import CHUNK, NEVER, Lane, Unsaved
+from device_agent.spool.room import Full
 from device_agent.spool.stream import Stream
 from device_agent.wire.limits import MIB
 
@@ -294,6 +294,15 @@ class Writer:
         else:
             if lane.blocked:
                 lane.retry_at = now  # there may be room now
+            elif self._when_full is WhenFull.BLOCK:
+                self._stop(lane, now)
+
+    def _stop(self, lane: Lane, now: float) -> None:
+        """Block a stream of which a refused message finds no room in the quarantine, before the next reading is read for it."""
+        try:
+            lane.stream.present.appender.admit()
+        except Full as full:
+            lane.block(str(full), now)
 
     def _chore_failed(self, lane: Lane, error: Exception, now: float) -> None:
         events.spool_chore_failed(lane.stream.config.name, error)

@@ -27,9 +27,11 @@ from device_agent.ports import Border, Source
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.errors import EnvelopeError
 
-#: So many messages refused in a row, none accepted, look like a wrong configuration rather than wrong messages: from here on each further
-#: one waits for the back-off first, and a mistake that somebody mends within the hour costs a handful of quarantined messages.
+#: So many messages refused in a row, none accepted, look like a wrong configuration rather than wrong messages: from here on messages are
+#: tried again after the back-off instead, and a mistake that somebody mends within hours costs a handful of quarantined messages.
 BRAKE: Final = 3
+#: ... and of so many further refusals one is believed, so that a row of wrong messages does not hold up a FIFO queue for ever.
+BELIEVED: Final = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +44,7 @@ class Parcel:
     in_flight: int = 0
     settled: bool = False  # some number was delivered or quarantined: it cannot be given back whole
     made_all: bool = False
+    unreadable: EnvelopeError | None = None  # no more messages can be made, and the rest is not in quarantine yet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +122,8 @@ class Lane:
 
     def _make(self, parcel: Parcel) -> Message | None:
         try:
+            if parcel.unreadable is not None:
+                raise parcel.unreadable
             message = next(parcel.messages, None)
         except EnvelopeError as error:
             self._unreadable(parcel, error)
@@ -130,12 +135,16 @@ class Lane:
         return message
 
     def _unreadable(self, parcel: Parcel, error: EnvelopeError) -> None:
-        """Set aside what passed the log's checksum and still cannot be decoded (`pack = false` must)."""
+        """Set aside what the log took for sound and nobody can decode (`pack = false` must). `NotSent`: the disk cannot take it now."""
         border = parcel.border
-        body = base64.b64encode(b"".join(one.data for one in self._source.read(border))).decode()
         reason = f"the data blocks cannot be decoded: {error}"
+        parcel.unreadable = error
+        try:
+            body = base64.b64encode(b"".join(one.data for one in self._source.read(border))).decode()
+            self._source.quarantine(border, parcel.unpacked, border.last, reason=reason, body=body)
+        except NotNow as failure:
+            raise NotSent(Cause.ASIDE, str(failure)) from None
         parcel.settled = True
-        self._source.quarantine(border, parcel.unpacked, border.last, reason=reason, body=body)
         self.metrics.quarantined += border.last - parcel.unpacked + 1
         events.quarantined(stream=self.stream.name, first=parcel.unpacked, last=border.last, reason=reason)
 
@@ -154,8 +163,11 @@ class Lane:
         self.metrics.sent_bytes += message.size
 
     def refused(self, item: Item, reason: Refused) -> None:
-        """SQS will never have the message: quarantine. `NotSent`: the disk cannot take it now; nothing has changed then."""
+        """SQS will never have the message: quarantine. `NotSent`: not now, for the disk does not take it, or no refusal is believed."""
         message = item.message
+        if self.braked and (self._refused_in_row - BRAKE) % BELIEVED:
+            self._refused_in_row += 1
+            raise doubted(reason)
         try:
             self._source.quarantine(item.parcel.border, message.first, message.last, reason=str(reason), body=message.body)
         except NotNow as error:
@@ -168,7 +180,7 @@ class Lane:
 
     @property
     def braked(self) -> bool:
-        """Whether so many were refused in a row that each further one should wait."""
+        """Whether so many were refused in a row that it is hardly the messages' fault."""
         return self._refused_in_row > BRAKE
 
     def again(self, items: list[Item]) -> None:
@@ -199,7 +211,7 @@ class Lane:
         self._flying.clear()
         self._open = {False: None, True: None}
 
-    def failed(self, error: NotSent | Refused, now: float) -> None:
+    def failed(self, error: NotSent, now: float) -> None:
         """Wait a while."""
         self.not_before = now + self.backoff.failed()
         self.problem = str(error)
@@ -231,3 +243,8 @@ class Lane:
         for fresh, other in self._open.items():
             if other is parcel:
                 self._open[fresh] = None
+
+
+def doubted(reason: Refused) -> NotSent:
+    """Return what is told while it is hardly the messages' fault."""
+    return NotSent(Cause.EVERY, str(reason))

@@ -26,7 +26,7 @@ from device_agent.ports import Source
 from device_agent.uplink.bandwidth import Bandwidth
 from device_agent.uplink.client import Verdict
 from device_agent.uplink.jobs import Ask, Send, Wait
-from device_agent.uplink.lane import Item, Lane
+from device_agent.uplink.lane import Item, Lane, doubted
 from device_agent.uplink.queue import Queue
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.limits import BILLING_UNIT, MAX_MESSAGE
@@ -195,7 +195,7 @@ class Scheduler:
             self._lane_failed(lane, error, now)
             return True
         if lane.braked:
-            self._lane_failed(lane, refusal, now)
+            self._lane_failed(lane, doubted(refusal), now)
         return lane.braked
 
     # What became of it
@@ -248,7 +248,7 @@ class Scheduler:
         queue.sent(len(job.items))
         accepted: set[Lane] = set()
         failures: dict[Lane, tuple[list[Item], NotSent]] = {}
-        brakes: dict[Lane, Refused] = {}
+        brakes: dict[Lane, NotSent] = {}
         for item, verdict in zip(job.items, result, strict=True):
             lane = item.lane
             if isinstance(verdict, NotSent):
@@ -260,23 +260,23 @@ class Scheduler:
                 if not lane.braked:
                     accepted.add(lane)
                 continue
+            if verdict.cause is Cause.SIZE:
+                queue.limit, queue.ceiling = None, max(queue.ceiling, job.size)
             try:
                 lane.refused(item, verdict)
             except NotSent as failure:
                 failures.setdefault(lane, ([], failure))[0].append(item)
                 continue
             if lane.braked:
-                brakes[lane] = verdict
-            if verdict.cause is Cause.SIZE:
-                queue.limit, queue.ceiling = None, max(queue.ceiling, job.size)
+                brakes[lane] = doubted(verdict)
         self._recovered(queue)
         for lane in accepted:
             self._lane_recovered(lane)
         for lane, (items, error) in failures.items():
             self._again(queue, items)
             self._lane_failed(lane, error, now)
-        for lane, refusal in brakes.items():
-            self._lane_failed(lane, refusal, now)
+        for lane, error in brakes.items():
+            self._lane_failed(lane, error, now)
 
     def _again(self, queue: Queue, items: list[Item]) -> None:
         for lane in {item.lane: None for item in items}:
@@ -300,7 +300,7 @@ class Scheduler:
             if not lane.problem:
                 self._report(lane.stream.name, sendable=True)
 
-    def _lane_failed(self, lane: Lane, error: NotSent | Refused, now: float) -> None:
+    def _lane_failed(self, lane: Lane, error: NotSent, now: float) -> None:
         if lane.problem != str(error):
             events.uplink_waits(queue=lane.stream.queue, streams=[lane.stream.name], problem=str(error))
         lane.failed(error, now)

@@ -1,8 +1,8 @@
 """Table: what an answer of SQS means. One table, and the only one, decides between "not now" and "never".
 
-Promises: credential, permission, throttling, KMS, clock, queue, service and network errors are never a reason to drop a message, whatever
-`SenderFault` says; only what SQS says about this very message is. A code that nobody has seen is retried, unless SQS itself calls it the
-fault of this message. Every error carries one sentence: what, where, and what to do.
+Promises: only what is wrong with this very message, its size or its characters, sets it aside. All else is retried for ever, whatever
+`SenderFault` says: credentials, permissions, throttling, KMS, clock, queue, parameters, service and network, and every code that is not in
+the table. Every error carries one sentence: what, where, and what to do.
 
 SQS spells codes in several ways: `AWS.SimpleQueueService.BatchRequestTooLong` (Query protocol and the `x-amzn-query-error` header),
 `com.amazonaws.sqs#BatchRequestTooLong` (JSON protocol), with and without `Exception` at the end. `short` makes them one.
@@ -36,6 +36,7 @@ class Cause(Enum):
     ASIDE = "SQS refuses a message, and the disk does not take it into the quarantine; make room there, or check the disk"
     FOREIGN = "that is not SQS's answer: a captive portal or a proxy? Check the link, `aws.endpoint_url` and HTTPS_PROXY"
     PASSAGE = "a proxy before SQS takes no request as large; raise its limit (nginx: client_max_body_size) or lower `max_envelope`"
+    EVERY = "the queue says so of message after message, as after a change of its settings; they wait, and few are set aside"
     UNKNOWN = "an error that the agent does not know"
 
 
@@ -51,18 +52,18 @@ _CODES: Final[dict[Cause, str]] = {
         MissingAuthenticationToken NotSignedUp OptInRequired AuthFailure InvalidGrant""",
     Cause.CLOCK: "RequestTimeTooSkewed RequestExpired SignatureDoesNotMatch InvalidSignature IncompleteSignature RequestInTheFuture",
     Cause.PERMISSION: "AccessDenied UnauthorizedOperation Unauthorized NotAuthorized Forbidden InvalidSecurity AccountProblem",
-    Cause.KEY: """KmsAccessDenied KmsDisabled KmsInvalidKeyUsage KmsInvalidState KmsNotFound KmsOptInRequired KmsThrottled
-        KMS.AccessDenied KMS.Disabled KMS.InvalidKeyUsage KMS.InvalidState KMS.NotFound KMS.OptInRequired KMS.Throttling KMS.Throttled
-        KMSAccessDenied KMSDisabled KMSInvalidState KMSNotFound KMSThrottling KMSOptInRequired KMSInvalidKeyUsage KMSInternal""",
     Cause.QUEUE: """QueueDoesNotExist NonExistentQueue QueueDeletedRecently InvalidAddress UnsupportedOperation MissingParameter
         ResourceNotFound""",
     Cause.SIZE: "BatchRequestTooLong MessageTooLong RequestEntityTooLarge",
-    Cause.CONTENT: "InvalidMessageContents InvalidParameterValue InvalidParameter",
+    Cause.CONTENT: "InvalidMessageContents",
     Cause.REQUEST: """BatchEntryIdsNotDistinct InvalidBatchEntryId TooManyEntriesInBatchRequest EmptyBatchRequest InvalidAction
         UnknownOperation InvalidQueryParameter MalformedQueryString MissingAction Validation ValidationError Serialization
-        MalformedInput NotImplemented""",
+        MalformedInput NotImplemented InvalidParameterValue InvalidParameter InvalidParameterCombination InvalidAttributeName
+        InvalidAttributeValue""",
 }
 _CAUSES: Final = {code.lower(): cause for cause, codes in _CODES.items() for code in codes.split()}
+#: What a status alone says. SQS itself names the limit that a request is too large for; who says only 413 speaks of its own.
+_STATUS: Final = {413: Cause.PASSAGE, 429: Cause.THROTTLED, 401: Cause.PERMISSION, 403: Cause.PERMISSION, 407: Cause.PERMISSION}
 _PREFIXES: Final = ("aws.simplequeueservice.", "com.amazonaws.sqs#", "com.amazon.coral.service#", "com.amazon.coral.availability#")
 
 
@@ -99,29 +100,28 @@ def cause_of(code: str, *, status: int = 0) -> Cause:
     cause = _CAUSES.get(short(code).lower())
     if cause is not None:
         return cause
-    if status == 413:
-        return Cause.PASSAGE  # SQS says which limit; who says only this speaks of its own
-    if status == 429:
-        return Cause.THROTTLED
-    if status in {401, 403, 407}:
-        return Cause.PERMISSION
+    if "kms" in code.lower():
+        return Cause.KEY  # SQS passes on what KMS says, under names that no list has all of: KmsDisabled, KMS.NotFoundException, ...
     if status >= 500:
         return Cause.SERVICE
-    return Cause.FOREIGN if status and (not code or code.isdecimal()) else Cause.UNKNOWN
+    nameless = status and (not code or code.isdecimal())
+    return _STATUS.get(status, Cause.FOREIGN if nameless else Cause.UNKNOWN)
+
+
+def _meaning(code: str, message: str, *, status: int = 0) -> Cause:
+    """Return the kind of an error that may be about a message: where the limit cannot be read, only the text tells a size."""
+    return Cause.SIZE if "must be shorter than" in message else cause_of(code, status=status)
 
 
 def entry(code: str, message: str, *, sender_fault: bool) -> NotSent | Refused:
     """Return the verdict on one entry of `Failed`."""
-    cause = cause_of(code)
-    what = _what(code, message)
-    if sender_fault and (cause in _ABOUT_THE_MESSAGE or cause is Cause.UNKNOWN):
-        return Refused(Cause.CONTENT if cause is Cause.UNKNOWN else cause, what)
-    return NotSent(cause, what)
+    cause = _meaning(code, message)
+    return (Refused if sender_fault and cause in _ABOUT_THE_MESSAGE else NotSent)(cause, _what(code, message))
 
 
 def request(code: str, message: str, *, status: int) -> NotSent | Refused:
     """Return the verdict on a whole request. `Refused` needs a closer look while the request holds more than one message."""
-    cause = cause_of(code, status=status)
+    cause = _meaning(code, message, status=status)
     named = code and not code.isdecimal()
     return (Refused if cause in _ABOUT_THE_MESSAGE else NotSent)(cause, _what(code if named else f"HTTP {status}", message))
 

@@ -280,17 +280,6 @@ def test_one_queue_that_fails_does_not_stop_another(sqs: FakeSqs, start: Start, 
     assert spool.delivered_ranges("telemetry") == []
 
 
-def test_a_mistake_in_the_configuration_quarantines_slowly(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
-    spool = FakeSpool("telemetry", envelope=1)
-    put(spool, "telemetry", *(b"%d" % number for number in range(100)))
-    sqs.script(Fault("entries", "InvalidParameterValue", entries=range(10), times=None))
-    slow = UplinkConfig(senders=1, backoff_first=5.0, backoff_cap=60.0)
-    uplink = start(spool, stream(sqs.create("telemetry")), config=slow)
-    eventually(lambda: len(spool.quarantined) >= 10)
-    eventually(lambda: uplink.status()["telemetry"]["state"] == "backing off")
-    assert len(spool.quarantined) <= 20
-
-
 def test_credentials_that_are_missing_are_waited_for(
     sqs: FakeSqs, start: Start, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,15 +27,15 @@ def test_a_removed_file_is_not_counted() -> None:
 def test_a_removed_file_cannot_keep_a_new_one_out() -> None:
     disk, quarantine = made(4 * PAGE)
     for number in range(4):
-        quarantine.keep("a", str(number), {"reason": "x"})
-    disk.unlink("/q/a/0.json")
-    quarantine.keep("a", "4", {"reason": "x"})
-    assert sorted(file.name for file in disk.list("/q/a")) == ["1.json", "2.json", "3.json", "4.json"]
+        quarantine.keep("a", f"oversize-{number}", {"reason": "x"})
+    disk.unlink("/q/a/oversize-0.json")
+    quarantine.keep("a", "oversize-4", {"reason": "x"})
+    assert sorted(file.name for file in disk.list("/q/a")) == [f"oversize-{number}.json" for number in (1, 2, 3, 4)]
     disk.fail = lambda operation, _path: OSError(5, "no") if operation == "list" else None
-    disk.unlink("/q/a/1.json")
-    quarantine.keep("a", "5", {"reason": "x"})
+    disk.unlink("/q/a/oversize-1.json")
+    quarantine.keep("a", "oversize-5", {"reason": "x"})
     disk.fail = lambda _operation, _path: None
-    assert sorted(file.name for file in disk.list("/q/a")) == ["2.json", "3.json", "4.json", "5.json"]
+    assert sorted(file.name for file in disk.list("/q/a")) == [f"oversize-{number}.json" for number in (2, 3, 4, 5)]
 
 
 def test_a_removed_folder_is_made_again(tmp_path: str) -> None:

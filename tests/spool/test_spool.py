@@ -43,7 +43,7 @@ def fill(world: World, *, stream: str = "a", replies: bool = True) -> int:
 
 
 def test_an_envelope_closes_when_it_is_full_and_is_then_nearly_full() -> None:
-    world = World(linger=3600.0, max_envelope=64 * KIB)
+    world = World(max_bytes=MIB, linger=3600.0, max_envelope=64 * KIB)
     world.online(False)
     for _ in range(10):
         world.commit(300, 90)
