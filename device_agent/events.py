@@ -191,6 +191,23 @@ def spool_new_epoch(stream: str, epoch: str, why: str) -> None:
     _say(logging.INFO, "a new epoch begins", stream=stream, epoch=epoch, why=why)
 
 
+def machine_changed(total: int, in_a_row: int, *, wrong: bool) -> None:
+    """The spool was written on another board, or under another machine id; `wrong`: it changes at every start."""
+    if wrong:
+        _say(
+            logging.ERROR, "the machine id changes at every start, and each start begins new epochs: this image keeps no machine id. Let "
+            "/etc/machine-id stay (`systemd-machine-id-setup --commit`, or a file on a partition that is written)",
+            changes=total, in_a_row=in_a_row,
+        )  # fmt: skip
+    else:
+        _say(logging.WARNING, "the spool was written on another board, or the machine id has changed: new epochs begin", changes=total)
+
+
+def moves_not_noted(error: Exception) -> None:
+    """How often the machine changed is not known, or not kept."""
+    _say(logging.WARNING, "cannot keep count of changes of the machine id", error=error)
+
+
 def spool_end_lost(stream: str, epoch: str, number: int) -> None:
     """What was acknowledged from `number` on, and not sent, is gone: the card lost the end of the log."""
     _say(logging.ERROR, "the end of the log is lost: acknowledged readings may be gone", stream=stream, epoch=epoch, next=number)

@@ -100,6 +100,8 @@ def _problems(status: Mapping[str, Any]) -> Iterator[str]:
             yield f"stream {name}: {stream['why']}"
         if stream.get("quarantined_files"):
             yield f"stream {name}: {stream['quarantined_files']} in quarantine; see `device-agent quarantine ls`"
+    if status.get("spool", {}).get("machine_changes_at_every_start"):
+        yield f"the machine id changes at every start ({status['spool']['machine_changes']} times so far): let /etc/machine-id stay"
     for name, uplink in status.get("uplink", {}).items():
         if uplink.get("problem"):
             wait = uplink.get("next_try_in")

@@ -29,9 +29,10 @@ from device_agent.spool.draft import Draft, Envelope
 from device_agent.spool.files import Files
 from device_agent.spool.index import Entries, Free
 from device_agent.spool.log import Log
+from device_agent.spool.making import create, cut, grow
 from device_agent.spool.record import BORDER_SIZE, HEADER_SIZE, Kind, Record
 from device_agent.spool.room import Full, Room
-from device_agent.spool.segment import Segment, file_name
+from device_agent.spool.segment import Segment
 from device_agent.spool.state import Owed
 from device_agent.wire.limits import MAX_DECODED, MAX_READINGS
 
@@ -70,9 +71,46 @@ class Appender:
         self._fd, self._segment, self._end, self._start, self.next, self.open = fd, segment, end, start, following, envelope
 
     def begin(self, *, number: int, base: int) -> None:
-        """Make the first segment of a log. Raises OSError."""
+        """Make the first segment of a log; where there is no room for it, a small one that takes no readings yet. Raises OSError."""
         self.next = base
-        self._create(number, control=False)
+        try:
+            self._room.ask(self._room.share.segment, control=False)
+        except Full:
+            self._create(number, control=True, size=0)
+        else:
+            self._create(number, control=False)
+
+    def reserve(self) -> None:
+        """Give the segment that opening found its whole size again; without room for it, take no readings until there is."""
+        segment = self._writable()
+        if self._sealed:
+            return
+        try:
+            self._room.ask(self._room.share.segment - segment.allocated, control=True)
+        except Full:
+            self._limit, self._control_only = self._start, True
+        else:
+            grow(self._files, segment, self._fd, self._room.share.segment)
+
+    def leave(self) -> None:
+        """No reading is added any more: give back what the segment does not use, and the descriptor. Notices may still be written."""
+        segment = self._writable()
+        if segment.allocated > pages(self._end):
+            cut(self._files, segment, self._fd, self._end)
+        self.close()
+
+    def supersede(self) -> None:
+        """Begin a small segment for notices, so that the one before may give way. Raises OSError."""
+        old, fd = self._writable(), self._fd
+        self._create(old.number + 1, control=True, size=0)
+        self._files.close(fd)
+
+    def _writable(self) -> Segment:
+        """Return the segment that is written, open."""
+        assert self._segment is not None
+        if self._fd < 0:
+            self._fd = self._files.open(self._segment.path, write=True)
+        return self._segment
 
     # Writing
 
@@ -97,7 +135,7 @@ class Appender:
                 self._flush(draft)
             except OSError as error:
                 feed.rewind()
-                self._seal(error)
+                self.seal(error)
                 if failed:
                     raise
                 failed = True
@@ -205,19 +243,19 @@ class Appender:
 
     def _flush(self, draft: Draft) -> None:
         """One write, one fdatasync; then the draft is state."""
-        assert self._segment is not None
+        segment = self._writable()
         if draft.parts:
             self._files.pwrite(self._fd, b"".join(draft.parts), self._end)
             self._files.datasync(self._fd)
             self._metrics.commits += 1
             self._metrics.written_bytes += draft.size
-            self._segment.allocated = max(self._segment.allocated, pages(draft.position))
+            segment.allocated = max(segment.allocated, pages(draft.position))
         self._end, self.next, self.open = draft.position, draft.next, draft.open
         if self.jump is not None and draft.next >= sum(self.jump):
             self.jump = None
         if draft.entries:
             self._metrics.closed += sum(not entry.notice for entry in draft.entries)
-            self._log.visible(self._segment, draft.entries)
+            self._log.visible(segment, draft.entries)
         if draft.notices:
             for owed in self._log.written(draft.notices):
                 self._count(owed)
@@ -236,11 +274,7 @@ class Appender:
 
     # Segments
 
-    def distrust(self, error: OSError) -> None:
-        """Do not write to the segment that opening found: the disk failed there."""
-        self._seal(error)
-
-    def _seal(self, error: OSError) -> None:
+    def seal(self, error: OSError) -> None:
         """Never write to this segment again, and cut what may or may not be there."""
         assert self._segment is not None
         events.spool_sealed(self._segment.path, self._end, error)
@@ -262,60 +296,39 @@ class Appender:
             OSError: the disk fails.
         """
         assert self._segment is not None
-        share = self._room.share
-        if self._control_only and not control and not self._sealed and self._room.used() + share.segment <= share.limit:
+        size = self._room.share.segment
+        if self._control_only and not control and not self._sealed and self._room.fits(2 * size - self._segment.allocated):
             self._take_over()
             return
-        self._room.ask(share.segment, control=control)
-        old, fd, end = self._segment, self._fd, self._end
+        self._room.ask(size, control=control)
+        old, fd, end = self._writable(), self._fd, self._end
         try:
             self._create(old.number + 1, control=control)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise Full("the spool is full: no space left on the file system") from error
             raise
-        self._retire(old, fd, end)
+        cut(self._files, old, fd, end)
+        self._files.close(fd)
 
     def _take_over(self) -> None:
         """Let readings into a segment that was made for notices: there is room again."""
+        grow(self._files, self._writable(), self._fd, self._room.share.segment)
         self._limit, self._control_only = self._room.share.segment - CONTROL, False
 
-    def _create(self, number: int, *, control: bool) -> None:
-        """Make a segment whose header and name are on the disk, and write there from now on."""
-        directory = self._log.directory
-        path = f"{directory}/{file_name(number, self.next)}"
+    def _create(self, number: int, *, control: bool, size: int | None = None) -> None:
+        """Make a segment of `size` bytes whose header and name are on the disk, and write there from now on."""
+        size = self._room.share.segment if size is None else size
         head = Record(
             kind=Kind.SEGMENT, first=self.next, count=0, time=self._clock.now(), body=record.segment_body(self._log.epoch, self._machine)
         ).encode(number)
-        fd = self._files.open(path, create=True)
-        try:
-            self._files.truncate(fd, 0)
-            self._files.allocate(fd, self._room.share.segment)
-            self._files.pwrite(fd, head, 0)
-            self._files.datasync(fd)
-            self._files.sync_directory(directory)
-        except OSError:
-            self._files.close(fd)
-            with contextlib.suppress(OSError):  # an empty segment without a name that is synced: opening copes with it
-                self._files.unlink(path)
-            raise
-        segment = Segment(number, self.next, path, self._room.share.segment, Entries(), Free())
+        path, fd = create(self._files, self._log.directory, number=number, base=self.next, head=head, size=size)
+        segment = Segment(number, self.next, path, max(size, pages(len(head))), Entries(), Free())
         envelope, self.open = self.open, None
         self._fd, self._segment, self._start, self._end, self._sealed = fd, segment, len(head), len(head), False
         self._limit = self._start if control else self._room.share.segment - CONTROL
         self._control_only = control
         self._log.rolled(segment, envelope.entry(envelope.stop) if envelope is not None else None)
-
-    def _retire(self, old: Segment, fd: int, end: int) -> None:
-        """Give back what the closed segment did not use."""
-        try:
-            self._files.truncate(fd, end)
-            self._files.datasync(fd)
-            old.allocated = pages(end)
-        except OSError as error:
-            events.spool_not_cut(old.path, error)
-        finally:
-            self._files.close(fd)
 
     @property
     def following(self) -> int:

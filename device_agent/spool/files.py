@@ -187,6 +187,11 @@ class RealFiles:
         return True
 
 
+def bytes_below(files: Files, path: str) -> int:
+    """Return the bytes that everything below a directory takes."""
+    return sum(found.allocated + (bytes_below(files, f"{path}/{found.name}") if found.directory else 0) for found in files.list(path))
+
+
 def whole_or_zeros(files: Files, fd: int, path: str, start: int = 0, stop: int = 0) -> tuple[bytes, bool]:
     """Return the bytes from `start` to `stop` (0: to the end) of an open file, and whether all of them could be read.
 

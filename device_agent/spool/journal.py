@@ -75,7 +75,7 @@ class Journal:
                 self._broken = True
                 return
             try:
-                self._files.pwrite(self._fd, data, self._end)
+                self._files.pwrite(self._open(), data, self._end)
             except OSError:
                 self._broken = True  # nothing is lost: the next rewrite has it, and until then memory
                 return
@@ -88,7 +88,7 @@ class Journal:
             if self._broken:
                 raise OSError("the journal must be rewritten first")
             if self._unsynced:
-                self._files.datasync(self._fd)
+                self._files.datasync(self._open())
                 self._unsynced = False
 
     def rewrite(self, snapshot: Callable[[], Snapshot]) -> None:
@@ -112,15 +112,25 @@ class Journal:
                 with contextlib.suppress(OSError):  # it is overwritten by the next try
                     self._files.unlink(self._new)
                 raise
-            self._files.close(self._fd)
+            self._close()
             self._fd, self._end, self._broken = fd, len(data), False
             self._room = max(self._limit, 2 * len(data))
             self._unsynced = True
             self._files.sync_directory(self._directory)
             self._unsynced = False
 
+    def _open(self) -> int:
+        """Return the descriptor. Under the lock. Raises OSError."""
+        if self._fd < 0:
+            self._fd = self._files.open(self._path, write=True)
+        return self._fd
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; it is opened again when there is something to write."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._fd >= 0:
             self._files.close(self._fd)
             self._fd = -1

@@ -21,9 +21,8 @@ Layout of the directory (`docs/spool.md`):
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,6 +45,7 @@ from device_agent.wire.limits import MAX_DECODED
 
 _EPOCH_DIRECTORY: Final = re.compile(r"([0-9]{6})-([0-9a-f]{16})", re.ASCII)
 UNKNOWN_MACHINE: Final = bytes(16)
+_MOVED: Final = "the log was made on another board"
 _END_LOST: Final = "the end of the log is lost"
 _HEAD: Final = HEADER_SIZE + 24  # bytes of a segment's first record: see `record.segment_body`
 
@@ -66,6 +66,7 @@ class Setting:
     changed: Callable[[], None]
     ready: Callable[[], None]
     spoiled: Callable[[str, str, int, Damage, bytes], None]
+    moved: Callable[[], None]  # called when the log was made on another board
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +78,12 @@ class Epoch:
     journal: Journal
     machine: bytes = field(default=UNKNOWN_MACHINE)  # the one that began the last segment
     over: str = ""  # why no more numbers of it may be given
+
+    def leave(self) -> None:
+        """Nothing is added any more but notices: keep no descriptor, and no more room than is used."""
+        self.log.former = True
+        self.appender.leave()
+        self.journal.close()
 
     def close(self) -> None:
         """Close its files."""
@@ -90,8 +97,12 @@ def epoch_of(name: str) -> str:
     return match[2] if match else ""
 
 
-def open_epochs(directory: str, setting: Setting) -> list[Epoch]:
-    """Open all logs of a stream, oldest first; the last one is to be written. Raises OSError."""
+def open_epochs(directory: str, setting: Setting) -> Iterator[Epoch]:
+    """Open all logs of a stream and yield each, oldest first; the last one is to be written.
+
+    The others keep no descriptor and no more room than they use: a board that gets a new epoch at every start has many of them. What
+    was yielded must count in `setting.room.used` before the next is asked for. Raises OSError.
+    """
     files = setting.files
     files.make_directory(directory)
     found = []
@@ -100,24 +111,33 @@ def open_epochs(directory: str, setting: Setting) -> list[Epoch]:
         if match and entry.directory:
             found.append((int(match[1]), match[2], f"{directory}/{entry.name}"))
     found.sort()
-    epochs = [open_epoch(path, epoch, setting) for _, epoch, path in found]
-    why = ""
-    if not epochs:
-        why = "there is no log"
-    elif UNKNOWN_MACHINE not in {epochs[-1].machine, setting.machine} and epochs[-1].machine != setting.machine:
-        why = "the log was made on another board"
-    else:
-        why = epochs[-1].over
-        if why == _END_LOST and epochs[-1].appender.following > 1:  # otherwise a crash while it was made looks the same, and is harmless
-            events.spool_end_lost(setting.stream, epochs[-1].log.epoch, epochs[-1].appender.following)
-    if why:
-        epoch = setting.random(8).hex()
-        path = f"{directory}/{(found[-1][0] if found else 0) + 1:06d}-{epoch}"
-        files.make_directory(path)
-        files.sync_directory(directory)
-        epochs.append(open_epoch(path, epoch, setting, new=True))
-        events.spool_new_epoch(setting.stream, epoch, why)
-    return epochs
+    last, why = None, "there is no log"
+    for ordinal, epoch, path in found:
+        last = open_epoch(path, epoch, setting)
+        yield last
+        why = _why_over(last, setting) if ordinal == found[-1][0] else "another follows"
+        if why:
+            last.leave()
+    if last is not None and not why:
+        last.appender.reserve()
+        return
+    epoch = setting.random(8).hex()
+    path = f"{directory}/{(found[-1][0] if found else 0) + 1:06d}-{epoch}"
+    files.make_directory(path)
+    files.sync_directory(directory)
+    yield open_epoch(path, epoch, setting, new=True)
+    events.spool_new_epoch(setting.stream, epoch, why)
+    if why == _MOVED:
+        setting.moved()
+
+
+def _why_over(last: Epoch, setting: Setting) -> str:
+    """Say why the last log is not gone on with; "" if it is."""
+    if UNKNOWN_MACHINE not in {last.machine, setting.machine} and last.machine != setting.machine:
+        return _MOVED
+    if last.over == _END_LOST and last.appender.following > 1:  # otherwise a crash while it was made looks the same, and is harmless
+        events.spool_end_lost(setting.stream, last.log.epoch, last.appender.following)
+    return last.over
 
 
 def open_epoch(directory: str, epoch: str, setting: Setting, *, new: bool = False) -> Epoch:
@@ -185,25 +205,15 @@ def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -
         envelope = Envelope(one.first, one.time, 0.0, one.position, one.count, one.size, MAX_DECODED, one.stop)
     made.appender.resume(last, fd=fd, end=found.valid, start=start, following=found.next, envelope=envelope)
     try:
-        _settle(fd, end=found.valid, torn=bool(torn), segments=segments, setting=setting)
+        if torn:
+            setting.files.truncate(fd, found.valid)
+            last.allocated = pages(found.valid)
+        setting.files.datasync(fd)  # what is kept may have been in the kernel's cache only
         made.appender.commit(Feed([], made.appender.next), close=True)
     except Full as full:
         events.spool_blocked(setting.stream, f"closing the last envelope: {full}")
     except OSError as error:
-        made.appender.distrust(error)  # the writer goes on in a new segment as soon as the disk lets it
-
-
-def _settle(fd: int, *, end: int, torn: bool, segments: list[Segment], setting: Setting) -> None:
-    """Cut what follows the last sound record, and bring what is kept to the disk: it may have been in the kernel's cache only."""
-    files, last, share = setting.files, segments[-1], setting.room.share
-    if torn:
-        files.truncate(fd, end)
-    files.datasync(fd)
-    others = sum(one.allocated for one in segments[:-1])
-    if others + share.segment <= share.limit:
-        with contextlib.suppress(OSError):  # without it the file grows as it is written
-            files.allocate(fd, share.segment)
-            last.allocated = max(last.allocated, share.segment)
+        made.appender.seal(error)  # the writer goes on in a new segment as soon as the disk lets it
 
 
 def _torn(made: Epoch, last: Segment, position: int, torn: bytes, setting: Setting) -> None:

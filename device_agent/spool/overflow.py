@@ -1,12 +1,14 @@
 """At the cap with `when_full = "drop-oldest"`: which segment gives way.
 
 Promises: whole segments only, never one of which an envelope is in flight, never the one that is written; the numbers that go, and the
-notices that stood among them, are owed notices before anything is deleted.
+notices that stood among them, are owed notices before anything is deleted. The last segment of a former log gives way once a small one for
+these notices follows it.
 """
 
 from __future__ import annotations
 
 from device_agent.spool import segment as segments
+from device_agent.spool.budget import PAGE
 from device_agent.spool.files import Files
 from device_agent.spool.index import Free
 from device_agent.spool.log import Log
@@ -30,6 +32,14 @@ def sacrifice(log: Log, files: Files) -> bool:
             if _give_up(log, segment, reasons):
                 return True
     return False
+
+
+def ends_in_readings(log: Log, following: int) -> bool:
+    """Whether the last segment of a log holds readings that nobody has, and is not small; `following`: the number after its last."""
+    with log.lock:
+        last = log.state.segments[-1]
+        undelivered = following > last.base and any(log.state.settled.missing(last.base, following - 1))
+        return undelivered and not last.flying and last.allocated > 2 * PAGE
 
 
 def _give_up(log: Log, segment: Segment, reasons: _Reasons) -> bool:

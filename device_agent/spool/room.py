@@ -25,18 +25,22 @@ class Room:
     free: Callable[[], int]  # bytes of the file system beyond `keep_free`
     stopped: Callable[[], str]  # why a refused message stops the stream: the quarantine has no room for it; "" if none does
 
+    def fits(self, size: int) -> bool:
+        """Whether the cap leaves `size` more bytes."""
+        return self.used() + size <= self.share.limit
+
     def ask(self, size: int, *, control: bool) -> None:
         """Ask for a segment of `size` bytes. The last part of the share is for borders and notices (`control`).
 
         Raises:
             Full: the cap, or the file system, has no room.
         """
-        share, used = self.share, self.used()
+        share = self.share
         reserve = 0 if control or self.when_full is WhenFull.DROP_OLDEST else share.segment
-        if used + size + reserve > share.limit:
+        if not self.fits(size + reserve):
             raise Full(
-                f"the spool is full: stream {self.stream} has {used / MIB:.1f} of its {share.limit / MIB:.1f} MiB on disk, and beside "
-                f"the room kept for notices another segment of {share.segment / MIB:.1f} MiB does not fit"
+                f"the spool is full: stream {self.stream} has {self.used() / MIB:.1f} of its {share.limit / MIB:.1f} MiB on disk, and "
+                f"beside the room kept for notices another segment of {share.segment / MIB:.1f} MiB does not fit"
             )
         if not control and self.free() < size:
             raise Full("the spool is full: the file system has no more room than spool.keep_free leaves to others")

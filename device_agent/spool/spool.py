@@ -20,10 +20,12 @@ from device_agent.config import SpoolConfig, StreamConfig, WhenFull
 from device_agent.errors import NotNow, SpoolError
 from device_agent.metrics import Metrics, StreamMetrics
 from device_agent.ports import Batch, Block, Border, Verdict
+from device_agent.spool import moves
 from device_agent.spool.budget import divide
-from device_agent.spool.files import Files, RealFiles
+from device_agent.spool.files import Files, RealFiles, bytes_below
 from device_agent.spool.lane import Unsaved
 from device_agent.spool.lock import Lock
+from device_agent.spool.moves import Moves
 from device_agent.spool.opening import UNKNOWN_MACHINE, Setting
 from device_agent.spool.quarantine import DAMAGED, NoRoom, Quarantine, damaged_as, frames_base64
 from device_agent.spool.room import Room
@@ -85,6 +87,7 @@ class Spool:
         self._aside_bytes = 0
         self._aside_count = 0
         self._foreign: dict[str, int] = {}
+        self._moves = Moves()
         self._stopping = False
         self._lock = Lock(self._files, self._root)
         self._change = threading.Condition()
@@ -129,7 +132,7 @@ class Spool:
         self._quarantine.open()
         files.sync_directory(self._root)
         self._foreign = {
-            found.name: _tree(files, f"{root}/{found.name}")
+            found.name: bytes_below(files, f"{root}/{found.name}")
             for found in files.list(root)
             if found.directory and found.name not in self._configs
         }
@@ -141,11 +144,13 @@ class Spool:
             self._streams[name] = stream
         interval, when_full = self._config.commit_interval, self._config.when_full
         self.writer = Writer(streams=streams, clock=self._clock, interval=interval, when_full=when_full, aside=self._keep_aside)
+        moved: list[str] = []
         for stream in streams:
-            stream.open(self._setting(stream))
+            stream.open(self._setting(stream, moved))
         files.sync_directory(root)
+        self._moves = moves.note(files, self._root, moved=bool(moved))
 
-    def _setting(self, stream: Stream) -> Setting:
+    def _setting(self, stream: Stream, moved: list[str]) -> Setting:
         name = stream.config.name
         overhead = envelope.overhead(device=self._device, stream=name, agent=self._agent)
         room = Room(
@@ -159,6 +164,7 @@ class Spool:
             metrics=self._metrics.streams.setdefault(name, StreamMetrics()),
             budget=envelope.capacity(largest, overhead=overhead), pack=stream.config.pack,
             machine=self._machine, random=self._random, changed=lambda: self.writer.chores(name), ready=self._ready, spoiled=self._spoiled,
+            moved=lambda: moved.append(name),
         )  # fmt: skip
 
     def start(self) -> None:
@@ -331,14 +337,10 @@ class Spool:
         return {
             "directory": self._root, "max_bytes": self._config.max_bytes, "bytes": used, "writer": self.alive,
             "damaged_files": self._quarantine.count(DAMAGED), "not_configured": dict(self._foreign), "streams": streams,
+            "machine_changes": self._moves.total, "machine_changes_at_every_start": self._moves.wrong,
         }  # fmt: skip
 
 
 def _kept_as(border: Border, first: int, last: int) -> str:
     """Name in the quarantine of a message that is refused."""
     return f"{border.epoch}-{'x' if border.reason else ''}{first}-{last}"
-
-
-def _tree(files: Files, path: str) -> int:
-    """Bytes that everything below a directory takes."""
-    return sum(found.allocated + (_tree(files, f"{path}/{found.name}") if found.directory else 0) for found in files.list(path))

@@ -13,11 +13,11 @@ from typing import Any
 from device_agent import events
 from device_agent.config import StreamConfig
 from device_agent.ports import Block, Border
-from device_agent.spool.budget import Share
+from device_agent.spool.budget import PAGE, Share, pages
 from device_agent.spool.chunk import Feed, Item
 from device_agent.spool.files import Files
 from device_agent.spool.opening import Epoch, Setting, open_epochs
-from device_agent.spool.overflow import sacrifice
+from device_agent.spool.overflow import ends_in_readings, sacrifice
 from device_agent.spool.room import Full
 
 
@@ -31,9 +31,8 @@ class Stream:
 
     def open(self, setting: Setting) -> None:
         """Open its logs. Raises OSError."""
-        self._epochs = tuple(open_epochs(self._directory, setting))
-        for epoch in self._epochs[:-1]:
-            epoch.log.former = True
+        for epoch in open_epochs(self._directory, setting):
+            self._epochs += (epoch,)
 
     def close(self) -> None:
         """Do what the uplink has left to do since the writer ended, and close the files."""
@@ -53,8 +52,8 @@ class Stream:
 
     @property
     def used(self) -> int:
-        """Bytes that its segments take."""
-        return sum(epoch.log.used for epoch in self._epochs)
+        """Bytes that its logs take; the present one's directory and journal do not count, since they have their own part of the cap."""
+        return sum(epoch.log.used for epoch in self._epochs) + sum(PAGE + pages(epoch.journal.size) for epoch in self._epochs[:-1])
 
     # Readers
 
@@ -124,7 +123,14 @@ class Stream:
 
     def sacrifice(self) -> bool:
         """Drop the oldest envelopes that nobody has; True if a segment can be deleted now."""
-        return any(sacrifice(epoch.log, self._files) for epoch in self._epochs)
+        for epoch in self._epochs:
+            if sacrifice(epoch.log, self._files):
+                return True
+            if epoch is not self.present and ends_in_readings(epoch.log, epoch.appender.next):
+                epoch.appender.supersede()
+                if sacrifice(epoch.log, self._files):
+                    return True
+        return False
 
     def status(self) -> dict[str, Any]:
         """Return what `Spool.status` says of a stream."""
