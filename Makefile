@@ -34,9 +34,13 @@ $(VENV)/.cdk: $(VENV)/.installed localcloud/package-lock.json
 demo: setup ## The whole pipeline on live readings of this machine; SECONDS=0 keeps running
 	@$(BIN)/python -m localcloud.demo --seconds $(SECONDS)
 
-.PHONY: test
+.PHONY: test test-repeat
 test: setup ## All offline tests
 	@$(BIN)/python -m pytest $(ARGS)
+test-repeat: setup ## The same N=10 times in a row; ends at the first failure
+	@for turn in $$(seq $(or $(N),10)); do \
+		echo "turn $$turn of $(or $(N),10), at $$(date +%H:%M:%S)"; $(BIN)/python -m pytest -q $(ARGS) || exit 1; \
+	done; echo "$(or $(N),10) turns, no failure"
 
 # The versions that Debian 12 packages, which is what 32-bit ARM boards run.
 $(VENV)/oldest/.installed: requirements-oldest.lock $(VENV)/.installed
@@ -59,8 +63,9 @@ torture: $(VENV)/.installed ## A thousand kills at full rate
 	@$(BIN)/python -m tests.lab.torture $(ARGS)
 soak: $(VENV)/.installed ## Load with outages for MINUTES=30: memory, threads, files and disk stay flat
 	@$(BIN)/python -m tests.lab.soak --minutes $(or $(MINUTES),30) $(ARGS)
-fuzz: $(VENV)/.installed ## Feed rubbish to everything that reads, with the kept corpus
+fuzz: $(VENV)/.installed ## Look for what breaks: rubbish for everything that reads, then random examples for the property tests
 	@$(BIN)/python -m tests.lab.fuzz $(or $(ARGS),all --seconds 300)
+	@$(if $(ARGS),,$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=search)
 
 .PHONY: check
 check: $(VENV)/.installed ## Linters and strict typing

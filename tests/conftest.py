@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.lab.leaks import nothing_is_left_open
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from localcloud import LocalCloud
 
 __all__ = ["nothing_is_left_open"]  # fixture
+
+# The suite tries the same examples each time; `make fuzz` looks for others. What fails there becomes an `@example` or a test.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None, print_blob=True)
+settings.load_profile("suite")
 
 
 def pytest_configure() -> None:

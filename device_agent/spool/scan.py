@@ -124,6 +124,9 @@ class _Scanner:
                 self._notice(position, header)  # which numbers it speaks for is known; why is lost
             return
         if header.kind == Kind.DATA:
+            if self._overlaps(header):
+                self._damaged(position, position + header.size)
+                return
             self._data_record(position, header)
         elif header.kind == Kind.BORDER:
             self._border(position, header, body)
@@ -134,6 +137,11 @@ class _Scanner:
             self._out.epoch, self._out.machine = record.read_segment_body(body)
         self._report()
         self._out.valid = position + header.size
+
+    def _overlaps(self, header: Header) -> bool:
+        """Whether a record belongs to an envelope that began among numbers of another: with it a reader would get these twice."""
+        begins, envelope = header.first - header.offset, self._out.open
+        return begins < self._out.next <= header.first and (envelope is None or envelope.first != begins)
 
     def _data_record(self, position: int, header: Header) -> None:
         if header.first < self._out.next or not header.numbers:

@@ -32,7 +32,7 @@ def run(tmp_path: Path, endpoint: str, *, directory: str = "") -> subprocess.Com
     config = tmp_path / "agent.toml"
     config.write_text(CONFIG.format(directory=directory or tmp_path / "spool", endpoint=endpoint))
     command = [sys.executable, "-m", "device_agent.cli", "run", "--config", str(config)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.parametrize(("family", "host", "written"), [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]")])

@@ -93,14 +93,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "device_agent.cli", "run", "--config", str(path)]
     with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True) as agent:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while not (folder / "spool" / "status.sock").exists():
                 assert agent.poll() is None, agent.stderr.read() if agent.stderr else ""
                 assert time.monotonic() < deadline, "the agent did not start within 20 seconds"
                 time.sleep(0.05)
             yield str(path)
             agent.send_signal(signal.SIGTERM)
-            assert agent.wait(20) == 0
+            assert agent.wait(120) == 0
         finally:
             agent.kill()
 
@@ -190,7 +190,7 @@ def received(config: str, name: str, capsys: pytest.CaptureFixture[str]) -> int:
 
 
 def wait_for_received(config: str, name: str, wanted: int, capsys: pytest.CaptureFixture[str]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while received(config, name, capsys) != wanted:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -231,7 +231,7 @@ def test_a_second_agent_on_the_same_spool_is_exit_code_2(config: str, tmp_path: 
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

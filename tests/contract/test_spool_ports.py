@@ -98,7 +98,7 @@ def batch(*payloads: bytes | list[bytes], stream: str = STREAM, replies: Told | 
 
 
 def take(spool: Source, stream: str = STREAM, *, fresh: bool = False) -> Border:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         border = spool.take(stream, fresh=fresh)
         if border is not None:
@@ -111,7 +111,7 @@ def commit(spool: Sink, *payloads: bytes | list[bytes], stream: str = STREAM) ->
     """Put one batch, wait until it is on disk, return its first number."""
     told = Told()
     spool.put(batch(*payloads, stream=stream, replies=told))
-    assert told.event.wait(5)
+    assert told.event.wait(60)
     assert not told.refused_
     return told.committed_[0][1]
 
@@ -139,7 +139,7 @@ def test_a_batch_is_acknowledged_once_with_its_first_sequence_number(spool: Both
     first, second = batch(b"a", b"b", replies=told), batch(b"c", replies=told)
     spool.put(first)
     spool.put(second)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(told.committed_) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert told.committed_ == [(first, 1), (second, 3)]
@@ -261,8 +261,8 @@ def test_wake_ends_a_wait_even_when_it_comes_first(spool: Both) -> None:
     spool.wait(0.01)
     spool.wake()
     started = time.monotonic()
-    spool.wait(5)
-    assert time.monotonic() - started < 2
+    spool.wait(600)
+    assert time.monotonic() - started < 300
 
 
 def test_a_reading_can_be_set_aside(spool: Both) -> None:

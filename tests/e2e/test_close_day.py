@@ -41,7 +41,7 @@ def books(cloud: LocalCloud, device: str) -> LineBooks | None:
     return lines[0] if lines else None
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 60) -> None:
+def wait_for(what: Callable[[], Any], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until, "it did not come in time"

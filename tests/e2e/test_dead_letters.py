@@ -43,7 +43,7 @@ def operator(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     return run
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
     until = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < until, "it did not come in time"

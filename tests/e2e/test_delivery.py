@@ -47,7 +47,7 @@ def answers(cloud: LocalCloud, device: str) -> list[tuple[int, str | None]]:
     return [(int(seq or 0), data) for seq, data in athena.query(cloud, sql)[1]]
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until, "it did not come in time"

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(*command: str) -> dict[str, int]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     result: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -31,7 +31,7 @@ def example(name: str, *options: str) -> dict[str, int]:
 def test_every_program_explains_itself(name: str) -> None:
     if name == "sensors_push.py":
         pytest.importorskip("psutil")
-    done = subprocess.run([sys.executable, str(EXAMPLES / name), "--help"], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, str(EXAMPLES / name), "--help"], capture_output=True, text=True, timeout=120, check=True)
     assert "--connect" in done.stdout
 
 
@@ -57,10 +57,10 @@ def test_an_order_is_sent_again_when_the_agent_was_away(bench: Bench, tmp_path: 
         dead.setsockopt(zmq.LINGER, 0)
         dead.bind(f"ipc://{tmp_path}/in")
         client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert dead.poll(10_000)
+        assert dead.poll(120_000)
     with client:
         bench.run(Pattern.REP, bind=(f"ipc://{tmp_path}/in",))
-        out, _ = client.communicate(timeout=20)
+        out, _ = client.communicate(timeout=120)
     result = json.loads(out)
     assert result["acknowledged"] == 1
     assert result["repeated"] >= 1
@@ -84,7 +84,7 @@ def test_a_pipelining_dealer_says_what_got_no_answer(bench: Bench) -> None:
     bench.sink.hold = True
     endpoint = bench.run(Pattern.ROUTER, message_id="first-frame")
     command = [sys.executable, str(EXAMPLES / "pipeline_dealer.py"), "--connect", endpoint, "--count", "5", "--timeout", "0.3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert json.loads(done.stdout) == {"sent": 5, "acknowledged": 0, "refused": 0}
 
@@ -99,7 +99,7 @@ def test_the_publisher_reaches_a_subscriber(bench: Bench) -> None:
 @pytest.mark.skipif(shutil.which("gcc") is None or not Path("/usr/include/zmq.h").exists(), reason="needs gcc and libzmq3-dev")
 def test_the_c_program_compiles_and_pushes(bench: Bench, tmp_path: Path) -> None:
     program = tmp_path / "push"
-    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-o", str(program), str(EXAMPLES / "push.c"), "-lzmq"], check=True, timeout=60)
+    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-o", str(program), str(EXAMPLES / "push.c"), "-lzmq"], check=True, timeout=120)
     endpoint = bench.run(topic="first-frame")
     log = tmp_path / "log"
     assert run(str(program), "--connect", endpoint, "--count", "25", "--rate", "500", "--log", str(log)) == {"sent": 25}

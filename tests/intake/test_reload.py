@@ -85,7 +85,7 @@ def test_a_changed_input_is_drained_closed_and_opened_at_the_same_place(bench: B
     bench.sink.wait_for(1)
     for mark in range(1001, 1006):
         changed = replace(config, high_water_mark=mark)
-        intake.park([changed], drain=2.0)
+        intake.park([changed], drain=120.0)
         intake.resume([changed], sink=bench.sink)
     local.send(b"5000")
     assert sorted(map(int, bench.sink.wait_for(5001))) == list(range(5001))  # type: ignore[arg-type]  # single frames

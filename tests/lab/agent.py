@@ -18,7 +18,7 @@ from localcloud.cloud import ROOT
 from localcloud.ministack import fake_credentials
 from localcloud.ports import free_ports
 
-START_DEADLINE = 60.0
+START_DEADLINE = 120.0
 
 _CONFIG = """\
 [device]
@@ -186,7 +186,7 @@ class AgentProcess:
                 os.killpg(self.popen.pid, signal.SIGKILL)
             self.popen.wait()
 
-    def stop(self, deadline: float = 30.0) -> int:
+    def stop(self, deadline: float = 120.0) -> int:
         """SIGTERM; return the exit code."""
         assert self.popen is not None
         self.signal(signal.SIGTERM)
@@ -203,7 +203,7 @@ class AgentProcess:
         self.kill()
 
 
-def wait_for(condition: Any, seconds: float = 30.0, *, what: str = "it", every: float = 0.05) -> Any:
+def wait_for(condition: Any, seconds: float = 120.0, *, what: str = "it", every: float = 0.05) -> Any:
     """Wait until `condition()` is true and return what it returned."""
     until = time.monotonic() + seconds
     while not (found := condition()):

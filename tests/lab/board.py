@@ -54,8 +54,8 @@ class Board:
         socket.connect(self.agent.endpoints[name])
         return socket
 
-    def ask(self, count: int = 1, *, size: int = 50, name: str = "pipeline", timeout: float = 15.0) -> list[Answer]:
-        """Send so many incompressible readings to a ROUTER input, and return their answers (those that came within `timeout` seconds)."""
+    def ask(self, count: int = 1, *, size: int = 50, name: str = "pipeline", timeout: float = 120.0) -> list[Answer]:
+        """Send so many incompressible readings to a ROUTER input, and return their answers: those that came while the agent lived."""
         sent: dict[bytes, bytes] = {}
         found: list[Answer] = []
         with self.socket(zmq.DEALER, name) as socket:
@@ -65,7 +65,12 @@ class Board:
                 sent[b"%d" % self._number] = payload
                 socket.send_multipart([b"%d" % self._number, payload])
             until = time.monotonic() + timeout
-            while len(found) < count and socket.poll(int(max(0.0, until - time.monotonic()) * 1000)):
+            while len(found) < count and time.monotonic() < until:
+                lives = self.agent.running
+                if not socket.poll(50):
+                    if not lives:
+                        break
+                    continue
                 ident, *_, text = socket.recv_multipart()
                 said = json.loads(text)
                 found.append(Answer(sent[ident], said["ok"], said.get("stream", ""), said.get("seq", 0), said.get("error", "")))
@@ -93,7 +98,7 @@ class Board:
                 assert found.setdefault((content.stream, seq), payload) == payload
         return found
 
-    def everything_arrives(self, seconds: float = 30.0) -> None:
+    def everything_arrives(self, seconds: float = 120.0) -> None:
         """Wait until all that was acknowledged is in SQS as it was, and every number from 1 to the last; fail if it does not come."""
         wanted = {(one.stream, one.seq): one.payload for one in self.acknowledged}
         wait_for(lambda: wanted.keys() <= self.received().keys(), seconds, what="the arrival of all that was acknowledged", every=0.2)
@@ -101,7 +106,7 @@ class Board:
         assert {key: found[key] for key in wanted} == wanted
         for stream in ("telemetry", "events"):
             last = max((seq for name, seq in found if name == stream), default=0)
-            wait_for(lambda stream=stream, last=last: sum(name == stream and seq <= last for name, seq in self.received()) == last, 10)  # type: ignore[misc]
+            wait_for(lambda stream=stream, last=last: sum(name == stream and seq <= last for name, seq in self.received()) == last)  # type: ignore[misc]
 
     def __enter__(self) -> Self:
         self.sqs.__enter__()

@@ -73,7 +73,7 @@ class _Input:
         """Send one message, let it be taken and committed, and hold what became of it against what was sent."""
         before, malformed = self.accounted(), self.metrics.malformed
         self.client.send_multipart(frames)
-        assert self.socket.poll(5000), "the message does not come"
+        assert self.socket.poll(60_000), "the message does not come"
         self.channel.gate()
         self.channel.turn(1, True)
         self.channel.flush()
@@ -84,7 +84,7 @@ class _Input:
         self.sink.batches.clear()
         self.sink.aside.clear()
         if self.channel.config.pattern.acknowledges and self.metrics.malformed == malformed:
-            assert self.client.poll(5000), "no answer"
+            assert self.client.poll(60_000), "no answer"
             assert isinstance(json.loads(self.client.recv_multipart()[-1])["ok"], bool)
 
 

@@ -104,7 +104,7 @@ class KillLoop:
         self._seen: dict[str, int] = {}  # by stream, the last number judged
         self._judged = 0  # lines of the log
 
-    def round(self, kills: int, *, longest: float = 1.0, arrival: float = 120.0) -> Result:
+    def round(self, kills: int, *, longest: float = 1.0, arrival: float = 600.0) -> Result:
         """Kill so often, then let everything arrive and judge."""
         producers = Producers(self.agent, rate=self._rate, seed=self.random.getrandbits(30))
         try:

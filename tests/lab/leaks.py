@@ -16,8 +16,8 @@ import pytest
 
 #: Fixtures of a session or of a module; the last one is asked for by a parameter.
 _SHARED = {"cloud", "ministack", "shared_board", "local_aws"}
-#: Seconds that threads and sockets which are ending anyway may take for it.
-GRACE = 3.0
+#: Seconds that threads and sockets which are ending anyway may take for it: libzmq closes those of its I/O threads when it comes to it.
+GRACE = 60.0
 
 
 def open_files() -> set[str]:

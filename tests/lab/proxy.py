@@ -81,7 +81,7 @@ class Proxy:
         self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(60)
 
     def heal(self) -> None:
         """Let everything pass from now on."""

@@ -75,7 +75,7 @@ class Load:
         payloads: list[Payload] = [payload(seq) for seq in range(self.next, self.next + count)]
         self._answered.clear()
         self._spool.put(Batch(STREAM, Run(SystemClock().now(), True, payloads), sum(len(one) for one in payloads), self, [None] * count))
-        self._answered.wait(30)
+        self._answered.wait(120)
 
     def deliver(self) -> None:
         """Take an envelope or a few, and say that the cloud has them."""

@@ -47,7 +47,7 @@ def gone(pid: int) -> bool:
 
 
 def wait_until(condition: Any, what: str) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < until, what
         time.sleep(0.02)
@@ -107,7 +107,7 @@ def test_the_launcher_ends_as_its_command_did() -> None:
 
     def status(*command: str) -> int:
         with subprocess.Popen([*launcher, *command], stdin=subprocess.PIPE, start_new_session=True) as process:
-            return process.wait(20)
+            return process.wait(120)
 
     assert status("sh", "-c", "exit 7") == 7
     assert status("sh", "-c", "kill -9 $$") == 137

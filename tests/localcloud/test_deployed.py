@@ -28,7 +28,7 @@ def attributes(cloud: LocalCloud, queue: str) -> dict[str, str]:
     return dict(answer["Attributes"])
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
     until = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < until, "it did not come in time"

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def eventually(what: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(what: Callable[[], bool], seconds: float = 120) -> bool:
     until = time.monotonic() + seconds
     while not what():
         if time.monotonic() > until:
@@ -125,7 +125,7 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(monkeypatch: pyt
     with taken, monkeypatch.context() as patch:
         patch.setattr(ministack, "_free_port", lambda: taken.getsockname()[1])
         with pytest.raises(StartError, match="already in use"):
-            MiniStack.start(deadline=20)
+            MiniStack.start(deadline=120)
 
 
 def test_a_port_that_was_taken_meanwhile_is_tried_no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_a_port_that_was_taken_meanwhile_is_tried_no_second_time(monkeypatch: py
     free, ports = ministack._free_port, [taken.getsockname()[1]]
     with taken, monkeypatch.context() as patch:
         patch.setattr(ministack, "_free_port", lambda: ports.pop() if ports else free())
-        server = MiniStack.start(deadline=20)
+        server = MiniStack.start(deadline=120)
     try:
         assert not refused(server.port)
     finally:

@@ -45,7 +45,7 @@ class Echo:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for thread in self.threads:
-            thread.join(5)
+            thread.join(120)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def network(echo: Echo) -> Iterator[Network]:
 
 
 def connect(network: Network) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", network.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", network.port), timeout=120)
 
 
 def ask(client: socket.socket, question: bytes) -> bytes:

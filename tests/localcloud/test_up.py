@@ -23,7 +23,7 @@ from localcloud.ministack import fake_credentials
 
 def typed(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        shlex.split(line), cwd=ROOT, env=os.environ | fake_credentials(), capture_output=True, text=True, check=False, timeout=60
+        shlex.split(line), cwd=ROOT, env=os.environ | fake_credentials(), capture_output=True, text=True, check=False, timeout=120
     )
 
 
@@ -98,7 +98,7 @@ def test_ctrl_c_while_it_begins_is_one_line_and_no_traceback(module: str, after:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         stat = Path(f"/proc/{process.pid}/status")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not _catches(stat, signal.SIGINT, signal.SIGTERM):  # the handler stands; before it, Python itself is starting
             assert time.monotonic() < until
             time.sleep(0.005)

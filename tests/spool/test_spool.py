@@ -586,7 +586,7 @@ def test_an_idle_writer_uses_next_to_no_processor_time(tmp_path: Path) -> None:
         time.sleep(0.1)
         before = time.process_time()
         time.sleep(0.5)
-        assert time.process_time() - before < 0.01
+        assert time.process_time() - before < 0.1  # a busy loop takes all of it
         assert spool.alive
     finally:
         spool.stop()

@@ -134,46 +134,45 @@ def test_an_idle_uplink_sleeps(sqs: FakeSqs, start: Start, eventually: Eventuall
     time.sleep(0.1)
     began = time.process_time()
     time.sleep(1.0)
-    assert time.process_time() - began < 0.05
+    assert time.process_time() - began < 0.25  # a busy loop takes all of it
 
 
 def test_a_stop_sends_what_is_there_and_gives_the_rest_back(sqs: FakeSqs, start: Start) -> None:
     spool = FakeSpool("telemetry", envelope=1)
     uplink = start(spool, stream(sqs.create("telemetry")))
     put(spool, "telemetry", *(b"x" for _ in range(40)))
-    uplink.stop(5.0)
+    uplink.stop(120.0)
     assert spool.delivered_ranges("telemetry") == [(1, 40)]
     put(spool, "telemetry", b"after")
     time.sleep(0.05)
     assert len(sqs.accepted) == 40
 
 
-def test_a_stop_is_bounded_although_the_endpoint_hangs(sqs: FakeSqs, start: Start) -> None:
+def test_a_stop_is_bounded_although_the_endpoint_hangs(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
     spool = FakeSpool("telemetry")
     sqs.script(Fault("hang", seconds=60, times=None))
     uplink = start(spool, stream(sqs.create("telemetry")), config=UplinkConfig(read_timeout=60.0))
     put(spool, "telemetry", b"x")
-    time.sleep(0.1)
+    eventually(lambda: bool(sqs.requests))
     began = time.monotonic()
     uplink.stop(0.3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 50, "it waits for the answer"
     assert spool.in_flight("telemetry") == []
     assert spool.delivered_ranges("telemetry") == []
 
 
-def test_a_second_stop_ends_the_first_at_once(sqs: FakeSqs, start: Start) -> None:
+def test_a_second_stop_ends_the_first_at_once(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
     spool = FakeSpool("telemetry")
     sqs.script(Fault("hang", seconds=60, times=None))
     uplink = start(spool, stream(sqs.create("telemetry")), config=UplinkConfig(read_timeout=60.0))
     put(spool, "telemetry", b"x")
-    time.sleep(0.1)
-    first = threading.Thread(target=uplink.stop, args=(30.0,))
-    began = time.monotonic()
+    eventually(lambda: bool(sqs.requests))
+    first = threading.Thread(target=uplink.stop, args=(600.0,))
     first.start()
-    time.sleep(0.1)
-    uplink.stop(30.0)
-    first.join()
-    assert time.monotonic() - began < 2
+    eventually(lambda: uplink._flushing is not None)
+    uplink.stop(600.0)
+    first.join(300)
+    assert not first.is_alive(), "it goes on waiting"
 
 
 def test_what_the_queue_takes_is_read_from_the_queue(sqs: FakeSqs, start: Start, eventually: Eventually) -> None:

@@ -83,7 +83,7 @@ class FakeSqs:
         self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(60)
 
     def create(self, name: str, **attributes: str) -> str:
         """Create a queue and return its URL."""
