@@ -21,10 +21,12 @@ from typing import Any, Final, Protocol
 import boto3.session
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from device_agent.config import AwsConfig, IotConfig
 from device_agent.errors import ConfigError
+from device_agent.uplink import foreign
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.http import Http
 from device_agent.uplink.verdicts import Cause, NotSent
@@ -65,6 +67,12 @@ class ChainCredentials:
             if found is None:
                 raise NotSent(Cause.CREDENTIALS, "no AWS credentials found in boto3's chain (environment, shared files, metadata)")
             frozen: ReadOnlyCredentials = found.get_frozen_credentials()
+        except ClientError as error:  # of STS or SSO
+            told = error.response
+            known = told.get("ResponseMetadata", {}).get("RequestId") and not str(told.get("Error", {}).get("Code", "0")).isdecimal()
+            raise NotSent(Cause.CREDENTIALS if known else Cause.FOREIGN, f"AWS credentials: {error}") from None
+        except ResponseParserError as error:
+            raise NotSent(Cause.FOREIGN, f"AWS credentials: {error}") from None
         except BotoCoreError as error:
             raise NotSent(Cause.CREDENTIALS, f"AWS credentials: {error}") from None
         return frozen
@@ -124,6 +132,7 @@ class IotCredentials:
         except BotoCoreError as error:
             raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host}: {error}") from None
         if answer.status_code != 200:
+            foreign.check(answer)
             why = " ".join(answer.text.split())[:200]
             raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host} answered {answer.status_code} {why}")
         return self._read(answer.content, host)
@@ -134,7 +143,7 @@ class IotCredentials:
             keys = ReadOnlyCredentials(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
             expires = datetime.fromisoformat(given["expiration"])
         except (ValueError, KeyError, TypeError):
-            raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host} answered something else than credentials") from None
+            raise NotSent(Cause.FOREIGN, f"the AWS IoT credentials provider {host} answered something else than credentials") from None
         end = (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
         now = self._offset.seconds()
         return _Lease(keys, end - max(_LAST_SECONDS, (end - now) * _RENEW_SHARE), end)

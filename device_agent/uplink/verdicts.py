@@ -34,7 +34,7 @@ class Cause(Enum):
     REQUEST = "the endpoint refuses the form of the request; if it is not AWS's own, it may lack a feature"
     DISK = "the log on disk cannot be read; check the disk (`device-agent spool verify`)"
     ASIDE = "SQS refuses a message, and the disk does not take it into the quarantine; make room there, or check the disk"
-    FOREIGN = "that is not SQS's answer: a captive portal or a proxy? Check the link, `aws.endpoint_url` and HTTPS_PROXY"
+    FOREIGN = "that is not AWS's answer: a captive portal or a proxy? Check the link, `aws.endpoint_url` and HTTPS_PROXY"
     PASSAGE = "a proxy before SQS takes no request as large; raise its limit (nginx: client_max_body_size) or lower `max_envelope`"
     EVERY = "the queue says so of message after message, as after a change of its settings; they wait, and few are set aside"
     UNKNOWN = "an error that the agent does not know"
@@ -62,8 +62,8 @@ _CODES: Final[dict[Cause, str]] = {
         InvalidAttributeValue""",
 }
 _CAUSES: Final = {code.lower(): cause for cause, codes in _CODES.items() for code in codes.split()}
-#: What a status alone says. SQS itself names the limit that a request is too large for; who says only 413 speaks of its own.
-_STATUS: Final = {413: Cause.PASSAGE, 429: Cause.THROTTLED, 401: Cause.PERMISSION, 403: Cause.PERMISSION, 407: Cause.PERMISSION}
+#: What a status says beside a code that is not in the table.
+_STATUS: Final = {429: Cause.THROTTLED, 401: Cause.PERMISSION, 403: Cause.PERMISSION}
 _PREFIXES: Final = ("aws.simplequeueservice.", "com.amazonaws.sqs#", "com.amazon.coral.service#", "com.amazon.coral.availability#")
 
 
@@ -96,16 +96,15 @@ def short(code: str) -> str:
 
 
 def cause_of(code: str, *, status: int = 0) -> Cause:
-    """Return the kind of an error code; where the code says nothing, of the HTTP status."""
+    """Return the kind of an error code, with the help of the HTTP status where the code is not known."""
     cause = _CAUSES.get(short(code).lower())
     if cause is not None:
         return cause
     if "kms" in code.lower():
         return Cause.KEY  # SQS passes on what KMS says, under names that no list has all of: KmsDisabled, KMS.NotFoundException, ...
-    if status >= 500:
-        return Cause.SERVICE
-    nameless = status and (not code or code.isdecimal())
-    return _STATUS.get(status, Cause.FOREIGN if nameless else Cause.UNKNOWN)
+    if status and (not code or code.isdecimal()):
+        return Cause.PASSAGE if status == 413 else Cause.FOREIGN  # AWS gives each of its errors a code
+    return Cause.SERVICE if status >= 500 else _STATUS.get(status, Cause.UNKNOWN)
 
 
 def _meaning(code: str, message: str, *, status: int = 0) -> Cause:

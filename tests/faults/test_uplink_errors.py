@@ -209,13 +209,11 @@ def test_an_endpoint_with_a_lower_limit_for_batches_gets_smaller_ones(sqs: FakeS
     assert max(entries for operation, _, entries in sqs.requests[3:] if operation == "SendMessageBatch") <= 5
 
 
+PAGES = (200, 302, 307, 400, 401, 403, 404, 407, 429, 500, 502, 503, 511)
 STRANGE = [
-    (Fault("page", status=302), "HTTP 302", "not SQS's answer"),
-    (Fault("page", status=307), "HTTP 307", "not SQS's answer"),
-    (Fault("page", status=404), "HTTP 404", "not SQS's answer"),
+    *((Fault("page", status=status), f"between here and AWS answers: HTTP {status}", "not AWS's answer") for status in PAGES),
     (Fault("page", status=413), "HTTP 413", "client_max_body_size"),
-    (Fault("page", status=502), "", "fault of its own"),
-    (Fault("garbage"), "cannot be read", "not SQS's answer"),
+    (Fault("garbage"), "between here and AWS answers: HTTP 200 Please log in", "not AWS's answer"),
     (Fault("endless"), "more than 1024 KiB", "does not answer"),
     (Fault("drip"), "Read timeout", "does not answer"),
 ]

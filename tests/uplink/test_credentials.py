@@ -72,6 +72,10 @@ class Provider:
                 body = provider.answer()
                 self.send_response(provider.status)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Type", "application/json")
+                self.send_header("x-amzn-RequestId", "0")
+                if provider.status != 200:
+                    self.send_header("x-amzn-ErrorType", "InvalidRequestException")
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -15,7 +15,7 @@ from typing import Literal
 #: "reset"      reset in the middle of the request's body; nothing is accepted
 #: "html"       a page, as a captive portal answers
 #: "garbage"    rubbish with status 200
-#: "page"       a page with `status`, as a proxy answers
+#: "page"       a page with `status`, `message` and `content_type`, as a proxy answers
 #: "endless"    an answer whose length nobody says, and that does not end
 #: "drip"       an answer of a byte every 50 ms
 #: "slow"       accepted and answered after `seconds`
@@ -30,6 +30,7 @@ class Fault:
     code: str = ""
     status: int = 400
     message: str = ""
+    content_type: str = "text/html"
     sender_fault: bool = True
     entries: Sequence[int] = ()
     seconds: float = 0.0

@@ -175,7 +175,9 @@ class _Handler(BaseHTTPRequestHandler):
             if fault is not None and fault.kind == "error":
                 raise SqsError(fault.code, fault.message, status=fault.status, sender_fault=fault.sender_fault)  # noqa: TRY301  # one way to answer errors
             if fault is not None and fault.kind in {"html", "garbage"}:
-                return self._answer(200 if fault.kind == "garbage" else 511, b"<html><body>Please log in</body></html>", "text/html")
+                return self._answer(
+                    200 if fault.kind == "garbage" else 511, b"<html><body>Please log in</body></html>", "text/html", ours=False
+                )
             result = _Operations(fake, fault).run(operation, parameters, queue)
         except SqsError as error:
             text, headers = protocol.error(error)
@@ -189,13 +191,13 @@ class _Handler(BaseHTTPRequestHandler):
             fake.sleep(fault.seconds)
         return self._answer(200, protocol.answer(operation, result), protocol.content_type)
 
-    def _answer(self, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> None:
+    def _answer(self, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None, *, ours: bool = True) -> None:
         self.server.fake.end()  # before the client can know, and send the next
         self.send_response(status)
         for name, value in {
             "Content-Type": content_type,
             "Content-Length": str(len(body)),
-            "x-amzn-RequestId": "0",
+            **({"x-amzn-RequestId": "0"} if ours else {}),
             **(headers or {}),
         }.items():
             self.send_header(name, value)
@@ -207,7 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.kind == "reset":
             self._reset()
         elif fault.kind == "page":
-            self._answer(fault.status, b"<html><body>No</body></html>", "text/html", {"Location": "/"})
+            page = fault.message or "<html><body>No</body></html>"
+            self._answer(fault.status, page.encode(), fault.content_type, {"Location": "/"}, ours=False)
         elif fault.kind == "drip":
             self._trickle(b"x", 0.05)
         else:

@@ -1,0 +1,82 @@
+"""Foreign: whether an answer is AWS's at all. Captive portals, proxies and load balancers answer too, with any status and any page.
+
+An answer is AWS's if it is shaped as AWS's: a request id, a content type that the protocols use, and an error code where it is an error.
+(AWS JSON 1.0 and AWS Query protocols of the Smithy specification; the credentials provider of AWS IoT answers JSON with the same headers.)
+A good answer of an emulator without request ids is known by what only it can say.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSResponse
+
+from device_agent.uplink.verdicts import Cause, NotSent
+
+_TYPES: Final = ("application/x-amz-json", "application/json", "text/xml", "application/xml")
+_REQUEST_IDS: Final = ("x-amzn-requestid", "x-amz-request-id")
+_CODES: Final = ("x-amzn-errortype", "x-amzn-query-error")
+#: Members that good answers to the agent's requests have.
+_MEMBERS: Final = frozenset({"Successful", "Failed", "Attributes", "credentials"})
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TAG: Final = re.compile(r"<(script|style)\b.*?</\1[^>]*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+#: Characters of a page that are shown at most.
+_SHOWN: Final = 100
+
+
+def check(answer: AWSResponse) -> None:
+    """Let pass what AWS says.
+
+    Raises:
+        NotSent: something else answers; with a bare 413 it may let smaller requests through.
+    """
+    if not _is_aws(answer):
+        cause = Cause.PASSAGE if answer.status_code == 413 else Cause.FOREIGN
+        raise NotSent(cause, f"something between here and AWS answers: {_first_line(answer)}")
+
+
+def _is_aws(answer: AWSResponse) -> bool:
+    kind = str(answer.headers.get("Content-Type", "")).lower()
+    said = _members(answer.content)
+    good = answer.status_code == 200
+    if good and said is not None and _MEMBERS & said.keys():
+        return True
+    known = any(answer.headers.get(name) for name in _REQUEST_IDS) or b"<RequestId>" in answer.content
+    if not known or not kind.startswith(_TYPES):
+        return False
+    if "json" in kind:
+        whole, coded = said is not None, said is not None and any(isinstance(said.get(name), str) for name in ("__type", "code", "Code"))
+    else:
+        whole, coded = b"Response" in answer.content, b"<Code>" in answer.content
+    return whole and (good or coded or any(answer.headers.get(name) for name in _CODES))
+
+
+def _members(content: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _first_line(answer: AWSResponse) -> str:
+    """Status, where a redirect leads, and the beginning of the text, on one line, without tags and control characters."""
+    text = answer.content.decode("utf-8", "replace")
+    title = _TITLE.search(text)
+    text = html.unescape(_TAG.sub(" ", title[1] if title else text))
+    text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    place = _host(str(answer.headers.get("Location", "")))
+    return " ".join(part for part in (f"HTTP {answer.status_code}", place and f"to {place}", text) if part)
+
+
+def _host(location: str) -> str:
+    """Name of the host of a redirect; the rest may hold secrets."""
+    try:
+        return urlsplit(location).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,122 @@
+"""A captive portal, a proxy or a load balancer answers in AWS's place: nobody takes it for AWS's word.
+
+The public report: https://github.com/megvii-research/megfile/pull/643 (botocore reads any answer as the service's: of a proxy's page it
+makes an error with the HTTP status as its code). Here a gateway's 401, 403 or 407 became "the credentials may not do this", and
+`check --online` said ok, with exit code 0.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from botocore.awsrequest import AWSResponse, HeadersDict
+
+from device_agent.cli import main
+from device_agent.uplink import foreign, verdicts
+from device_agent.uplink.verdicts import Cause, NotSent
+from tests.fakes.sqs import FakeSqs, Fault
+from tests.uplink.conftest import _credentials, sqs
+
+__all__ = ["_credentials", "sqs"]  # fixtures
+
+PORTAL = b"<html><head><title>Hotel WiFi &amp; Login</title></head><body><script>var a=1;</script>Please <b>log in</b></body></html>"
+PAGES = [
+    (PORTAL, "text/html"),
+    (PORTAL, "application/json"),
+    (b'{"error":"forbidden"}', "application/json"),
+    (b'{"message":"Unauthorized"}', "application/x-amz-json-1.0"),
+    (b'{"__type":"com.amazonaws.sqs#AccessDenied","message":"no"}', "application/json"),  # without a request id
+    (b"<?xml version='1.0'?><error>blocked</error>", "text/xml"),
+    (b"Access Denied\r\n\r\nPolicy: 17", "text/plain"),
+    (b"", ""),
+    (b"\xff\xfe\0\x01", "application/octet-stream"),
+]
+STATUSES = (200, 301, 302, 303, 400, 401, 403, 404, 407, 413, 418, 429, 451, 500, 502, 503, 504, 511)
+
+
+def answer(status: int, body: bytes, kind: str, **headers: str) -> AWSResponse:
+    class Raw:
+        def stream(self) -> Any:
+            yield body
+
+    given = {"Content-Type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return AWSResponse("https://sqs/", status, cast("Any", HeadersDict(given)), cast("Any", Raw()))
+
+
+@pytest.mark.parametrize(("status", "page"), list(itertools.product(STATUSES, PAGES)))
+def test_what_is_not_shaped_as_aws_is_no_verdict(status: int, page: tuple[bytes, str]) -> None:
+    with pytest.raises(NotSent, match=f"something between here and AWS answers: HTTP {status}") as told:
+        foreign.check(answer(status, *page))
+    assert told.value.cause is (Cause.PASSAGE if status == 413 else Cause.FOREIGN)
+    assert str(told.value).isprintable()
+    assert len(str(told.value)) < 400
+
+
+def test_the_first_line_is_readable_and_shows_no_place_with_secrets() -> None:
+    with pytest.raises(NotSent) as told:
+        foreign.check(answer(302, PORTAL, "text/html", Location="https://portal.example/login?token=s3cret"))
+    assert "HTTP 302 to portal.example Hotel WiFi & Login" in str(told.value)
+    assert "s3cret" not in str(told.value)
+
+
+GOOD = [
+    (200, b'{"Successful":[]}', "application/x-amz-json-1.0", {"x_amzn_RequestId": "1"}),
+    (200, b"{}", "application/x-amz-json-1.0", {"x_amzn_RequestId": "1"}),
+    (200, b'{"Attributes":{"MaximumMessageSize":"1024"}}', "application/x-amz-json-1.0", {}),  # an emulator
+    (200, b"<?xml?><SendMessageBatchResponse><RequestId>1</RequestId></SendMessageBatchResponse>", "text/xml", {}),
+    (400, b'{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}', "application/x-amz-json-1.0", {"x_amzn_RequestId": "1"}),
+    (403, b'{"message":"no"}', "application/json", {"x_amzn_RequestId": "1", "x_amzn_ErrorType": "AccessDeniedException"}),
+    (403, b"<ErrorResponse><Error><Code>AccessDenied</Code></Error><RequestId>1</RequestId></ErrorResponse>", "text/xml", {}),
+    (503, b'{"__type":"ServiceUnavailable"}', "application/x-amz-json-1.0", {"x_amzn_RequestId": "1"}),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "headers"), GOOD)
+def test_what_aws_says_passes(status: int, body: bytes, kind: str, headers: dict[str, str]) -> None:
+    foreign.check(answer(status, body, kind, **headers))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 500, 503])
+def test_a_status_without_a_code_is_nobodys_word(status: int) -> None:
+    for code in ("", str(status)):
+        assert verdicts.cause_of(code, status=status) is Cause.FOREIGN
+
+
+CONFIG = """
+[device]
+id = "board-7"
+[aws]
+region = "eu-central-1"
+endpoint_url = "{endpoint}"
+[spool]
+directory = "{folder}/spool"
+[[input]]
+name = "in"
+pattern = "pull"
+bind = ["ipc://{folder}/in"]
+stream = "telemetry"
+[[stream]]
+name = "telemetry"
+queue = "{queue}"
+"""
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 407, 503])
+def test_check_online_says_who_answers_and_is_not_content(
+    status: int, sqs: FakeSqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text(CONFIG.format(endpoint=sqs.endpoint, folder=tmp_path, queue=sqs.create("telemetry")))
+    page = json.dumps({"error": "authentication required"})
+    sqs.script(
+        Fault("page", status=status, message=page, content_type="application/json", times=None, only={"operation": "GetQueueAttributes"})
+    )
+    assert main(["check", "--config", str(path), "--online"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"something between here and AWS answers: HTTP {status}" in shown
+    assert "authentication required" in shown
+    assert "telemetry answers" not in shown
