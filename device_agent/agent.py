@@ -1,63 +1,46 @@
-"""Composition root: builds the parts from a configuration, starts them bottom-up, stops them top-down, and watches them meanwhile.
+"""Composition root: builds the parts from a configuration, starts them bottom-up, stops them top-down.
 
 Promises:
-- Started means that every socket is bound and the spool is open; systemd is told then and not before.
-- A stop (SIGTERM, SIGINT) drains what ZeroMQ holds, commits it, unbinds, sends for a bounded time, and closes. A second signal exits at
-  once: nothing that was acknowledged is lost by that, because it was on disk before.
-- SIGHUP reads the configuration again. One that is not valid, or cannot be started, is refused, and the old one goes on. Sockets whose
-  settings have not changed stay open meanwhile, so what ZeroMQ holds for them is not lost, not even while their stream is full; and
-  spool and uplink are replaced only if more than the inputs has changed.
-- A thread that dies takes the process down with exit code 1, and the service manager starts it again: no half-dead agent.
+- Started means that every socket is bound and the spool is open.
+- A stop drains what ZeroMQ holds, commits it, unbinds, sends for a bounded time, and closes.
 
-The main thread does all this; it never touches a reading.
+`daemon` is the process around it; its main thread does all this, and never touches a reading.
 """
 
 from __future__ import annotations
 
 import os
-import selectors
-import signal
-import socket
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from device_agent import __version__, board, configfile, events
-from device_agent.clock import Clock, SystemClock
-from device_agent.config import Config, InputConfig
+from device_agent import __version__, board, events
+from device_agent.clock import Clock
+from device_agent.config import InputConfig
 from device_agent.configfile import Loaded
-from device_agent.errors import ConfigError, DeviceAgentError, SpoolError
+from device_agent.descriptors import Descriptors
+from device_agent.errors import ConfigError, SpoolError
 from device_agent.intake import Intake, check_free, check_inputs
 from device_agent.metrics import InputMetrics, Metrics, StreamMetrics
 from device_agent.spool.lane import Unsaved
 from device_agent.spool.spool import Spool
-from device_agent.status import StatusServer
-from device_agent.systemd import Notifier
 from device_agent.uplink import Uplink
 
 #: What an envelope's `agent` attribute says.
 AGENT = f"device-agent/{__version__}"
-_CHECK = 5.0  # seconds between looks at the threads
-#: Seconds after which a thread that computes lets another one go on. CPython's own 5 ms would be added to the wait for a durable reply
-#: whenever the writer or a sender is busy (docs/performance.md).
-_SWITCH = 0.0005
 
 
 class Agent:
     """All parts for one configuration, between `start` and `stop`."""
 
-    def __init__(self, loaded: Loaded, *, clock: Clock, metrics: Metrics, intake: Intake | None = None) -> None:
+    def __init__(self, loaded: Loaded, *, clock: Clock, metrics: Metrics, descriptors: Descriptors, intake: Intake | None = None) -> None:
         """Make the parts; nothing is touched yet.
 
         Args:
             loaded: the configuration.
             clock: for all of them.
             metrics: for all of them.
+            descriptors: of the process.
             intake: the running one of an earlier agent, which has `hand_over`ed it by the time of `start`; None: one is made.
 
         Raises:
@@ -84,7 +67,7 @@ class Agent:
                 metrics=metrics,
             )  # fmt: skip
         self._adopted = intake is not None
-        self.intake = intake or Intake(config.input, sink=self._spool, clock=clock, metrics=metrics)
+        self.intake = intake or Intake(config.input, sink=self._spool, clock=clock, metrics=metrics, descriptors=descriptors)
 
     def check(self) -> None:
         """Look whether the spool is free and the inputs can be opened, without touching anything.
@@ -163,18 +146,18 @@ class Agent:
         """Go on with other inputs; spool and uplink do not notice, so what the writer has in memory is not lost if its stream is full.
 
         Raises:
-            ConfigError: an input cannot be opened; the old ones go on.
+            ConfigError: an input cannot be opened; `keep_inputs` goes on with the old ones.
         """
         for entry in loaded.config.input:
             self._metrics.inputs.setdefault(entry.name, InputMetrics())
         self.intake.park(loaded.config.input, drain=self.config.agent.drain)
-        try:
-            with loaded.places.placed():
-                self.intake.resume(loaded.config.input, sink=self._spool)
-        except ConfigError:
-            self.intake.resume(self.config.input, sink=self._spool)
-            raise
+        with loaded.places.placed():
+            self.intake.resume(loaded.config.input, sink=self._spool)
         self.config, self._places = loaded.config, loaded.places
+
+    def keep_inputs(self) -> None:
+        """Go on with the inputs as they were before a `change_inputs` that failed. Raises `ConfigError`: one cannot be opened again."""
+        self.intake.resume(self.config.input, sink=self._spool)
 
     def hand_over(self, inputs: Sequence[InputConfig], *, drain: float, flush: float) -> None:
         """Stop all but the intake, which keeps open what `inputs` want as it is, for the agent that adopts it. See `stop`.
@@ -218,133 +201,3 @@ def _lost(unsaved: Sequence[Unsaved]) -> None:
     for name in {one.batch.stream: None for one in unsaved}:
         mine = [one for one in unsaved if one.batch.stream == name]
         events.spool_unsaved(name, sum(len(one.batch.run) for one in mine), mine[-1].why)
-
-
-class Daemon:
-    """The process around an `Agent`: signals, status socket, watchdog, reload."""
-
-    def __init__(self, path: Path, *, load: Callable[[Path], Loaded], clock: Clock, notify: Notifier) -> None:
-        self._path, self._load, self._clock, self._notify = path, load, clock, notify
-        self._metrics = Metrics()
-        self._loaded = load(path)
-        self._agent = self._build(self._loaded)
-        self._signals: list[int] = []
-
-    def _build(self, loaded: Loaded, intake: Intake | None = None) -> Agent:
-        return Agent(loaded, clock=self._clock, metrics=self._metrics, intake=intake)
-
-    def run(self) -> int:
-        """Run until a signal says stop; return the exit code."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            ours.setblocking(False)
-            theirs.setblocking(False)
-            signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, self._on_signal)
-            self._agent.check()
-            self._agent.start()
-            try:
-                code = self._serve(ours)
-            finally:
-                self._notify("STOPPING=1")
-                self._orderly_stop()
-                signal.set_wakeup_fd(-1)
-        return code
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if number != signal.SIGHUP and any(earlier != signal.SIGHUP for earlier in self._signals):
-            os._exit(128 + number)  # the second one: at once; what was acknowledged is on disk
-        self._signals.append(number)
-
-    def _orderly_stop(self) -> None:
-        settings = self._agent.config.agent
-        events.stopping(drain=settings.drain, flush=settings.flush)
-        self._agent.stop(drain=settings.drain, flush=settings.flush)
-        events.stopped(waiting=self._agent.left)
-
-    def _serve(self, wakeup: socket.socket) -> int:
-        """Answer status and feed the watchdog until told to stop."""
-        told: Config | None = None
-        while True:
-            config = self._agent.config
-            server = StatusServer(Path(config.spool.directory), self._agent.status)
-            try:
-                if config is not told:  # not again after a SIGHUP that changed nothing
-                    events.started(device=config.device.id, inputs=len(config.input), streams=len(config.stream))
-                    told = config
-                self._notify("READY=1", f"STATUS={len(config.input)} inputs, {len(config.stream)} streams")
-                code = self._watch(server, wakeup)
-            finally:
-                server.close()
-            if code is not None:
-                return code
-            self._reload()
-
-    def _watch(self, server: StatusServer, wakeup: socket.socket) -> int | None:
-        """Return the exit code, or None when the configuration is to be read again."""
-        interval = min(_CHECK, self._notify.watchdog or _CHECK)
-        with selectors.DefaultSelector() as selector:
-            selector.register(server, selectors.EVENT_READ)
-            selector.register(wakeup, selectors.EVENT_READ)
-            while True:
-                for key, _ in selector.select(interval):
-                    if key.fileobj is server:
-                        server.answer()
-                    else:
-                        wakeup.recv(4096)
-                if any(number != signal.SIGHUP for number in self._signals):
-                    return 0
-                if self._signals:
-                    self._signals.remove(signal.SIGHUP)
-                    return None
-                if dead := self._agent.dead():
-                    events.died(dead)
-                    return 1
-                self._notify("WATCHDOG=1")
-
-    def _reload(self) -> None:
-        """Change to the configuration as it is in the file now; if that cannot be, keep the old one."""
-        left, old = self._agent, self._agent.config
-        intake = left.intake
-        try:
-            new = self._load(self._path)
-            if new.config == old and intake.up_to_date():
-                events.unchanged(self._path)
-                return
-            replacement = self._build(new, intake)
-            replacement.check()
-            self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            if replace(new.config, input=(), agent=old.agent) == replace(old, input=()):
-                left.change_inputs(new)
-                self._loaded = new
-                return
-            moved = Path(new.config.spool.directory) != Path(old.spool.directory)
-            left.hand_over(new.config.input, drain=old.agent.drain, flush=old.agent.flush if moved else 0.0)
-        except ConfigError as error:
-            events.refused(self._path, error)
-            return
-        try:
-            replacement.start(left.unsaved)
-        except DeviceAgentError as error:
-            events.refused(self._path, error)
-            self._agent = self._build(self._loaded, intake)
-            self._agent.start(replacement.unsaved)
-        else:
-            self._agent, self._loaded = replacement, new
-            if moved and left.left:
-                events.left_behind(old.spool.directory, readings=left.left)
-
-
-def run(path: Path) -> int:
-    """Run the agent with the configuration file at `path`, in the foreground; return the exit code.
-
-    Raises:
-        ConfigError: the configuration is wrong, or an endpoint cannot be bound: exit code 2, nothing changed.
-        SpoolError: another agent has this spool, or the directory cannot be used.
-    """
-    log_level = configfile.load(path, environ=os.environ).agent.log_level
-    events.configure(log_level, journal="JOURNAL_STREAM" in os.environ, stream=sys.stderr)
-    sys.setswitchinterval(_SWITCH)
-    daemon = Daemon(path, load=lambda where: configfile.read(where, environ=os.environ), clock=SystemClock(), notify=Notifier())
-    return daemon.run()

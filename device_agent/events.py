@@ -88,12 +88,46 @@ def left_behind(directory: str, *, readings: int) -> None:
     )  # fmt: skip
 
 
+def descriptors_short(*, limit: int) -> None:
+    """No new file descriptor can be had, or only those that connections may not take."""
+    _say(
+        logging.ERROR,
+        "file descriptors run out: no further connections are accepted, and what needs a file or a connection waits; raise LimitNOFILE of "
+        "the unit (or `ulimit -n`), or lower max_connections",
+        limit=limit,
+    )  # fmt: skip
+
+
+def descriptors_back(*, free: int) -> None:
+    """There are enough of them again."""
+    _say(logging.WARNING, "there are file descriptors again", free=free)
+
+
+def descriptors_bound(*, connections: int, wanted: int) -> None:
+    """The limit of open files is less than the inputs' `max_connections` together: each input gets its part."""
+    _say(
+        logging.WARNING,
+        "the limit of open files allows fewer connections than max_connections of the inputs together; raise LimitNOFILE of the unit "
+        "(or `ulimit -n`)",
+        connections=connections, max_connections=wanted,
+    )  # fmt: skip
+
+
 # intake
 
 
 def input_open(*, input: str, endpoints: list[str]) -> None:  # noqa: A002  # the word for it everywhere
     """An input is bound."""
     _say(logging.INFO, "listening", input=input, endpoints=",".join(endpoints))
+
+
+def listener_unwatched() -> None:
+    """The kernel does not show how libzmq watches a listener (no /proc here?), so its accepting is not in our hands."""
+    _say(
+        logging.WARNING,
+        "cannot hold libzmq back when file descriptors run out: /proc/self/fdinfo is not readable here; mount /proc, or keep "
+        "max_connections well below the limit of open files",
+    )
 
 
 def input_crowded(*, input: str, limit: int) -> None:  # noqa: A002

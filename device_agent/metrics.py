@@ -47,9 +47,17 @@ class StreamMetrics:
 
 
 @dataclass(slots=True)
+class ProcessMetrics:
+    """The agent as a process."""
+
+    descriptor_shortages: int = 0  # times that file descriptors ran out
+
+
+@dataclass(slots=True)
 class Metrics:
     """All of them; inputs and streams by name."""
 
+    process: ProcessMetrics = field(default_factory=ProcessMetrics)
     inputs: dict[str, InputMetrics] = field(default_factory=dict)
     streams: dict[str, StreamMetrics] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,17 +35,21 @@ class StatusServer:
     """Listens in `directory`; the owner selects on `fileno` and calls `answer`. The spool's lock says that there is only one."""
 
     def __init__(self, directory: Path, status: Callable[[], dict[str, Any]]) -> None:
+        """Listen; raises OSError."""
         self._path = directory / NAME
         self._status = status
-        self._path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o177)
-        try:
-            with _address(directory) as address:
+        with _address(directory) as address:
+            self._path.unlink(missing_ok=True)
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            mask = os.umask(0o177)
+            try:
                 self._socket.bind(address)
-        finally:
-            os.umask(mask)
-        self._socket.listen(8)
+                self._socket.listen(8)
+            except OSError:
+                self._socket.close()
+                raise
+            finally:
+                os.umask(mask)
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
@@ -52,10 +57,14 @@ class StatusServer:
         return self._socket.fileno()
 
     def answer(self) -> None:
-        """Answer one client; a client that goes away or does not read is its own loss."""
+        """Answer one client; a client that goes away or does not read is its own loss.
+
+        Raises:
+            OSError: it could not be accepted, for want of a file descriptor most likely.
+        """
         try:
             client, _ = self._socket.accept()
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionAbortedError):
             return
         with client:
             client.settimeout(_TIMEOUT)
@@ -84,12 +93,26 @@ def ask(directory: Path) -> dict[str, Any]:
     try:
         with _address(directory) as address, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(10 * _TIMEOUT)
-            client.connect(address)
+            _connect(client, address)
             with client.makefile("rb") as stream:
                 answer: dict[str, Any] = json.load(stream)
                 return answer
     except (OSError, ValueError) as error:
         raise NotRunning(_why(directory, error)) from error
+
+
+def _connect(client: socket.socket, address: str) -> None:
+    """Connect; while the agent's queue is full, unix(7) says so at once instead of waiting."""
+    end = time.monotonic() + 10 * _TIMEOUT
+    while True:
+        try:
+            client.connect(address)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TimeoutError from None
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _why(directory: Path, error: OSError | ValueError) -> str:

@@ -19,12 +19,14 @@ RANKS: list[set[str]] = [
     {
         "device_agent.errors", "device_agent.clock", "device_agent.backoff", "device_agent.metrics", "device_agent.events",
         "device_agent.config", "device_agent.configfile", "device_agent.systemd", "device_agent.board", "device_agent.status",
+        "device_agent.descriptors", "device_agent.desk",
     },
     {"device_agent.ports"},
     {"device_agent.router", "device_agent.packer"},
     {"device_agent.intake", "device_agent.spool", "device_agent.uplink"},
     {"device_agent.operate"},
     {"device_agent.agent"},
+    {"device_agent.daemon"},
     {"device_agent.cli"},
 ]  # fmt: skip
 #: Ranks whose members stand on the same floor but do build on each other: errors under config, and so on.

@@ -15,6 +15,7 @@ _OF_INPUTS: Final = {
     "refused": "refused", "oversize": "too large", "malformed": "malformed", "replies_lost": "replies lost", "lost": "lost",
 }  # fmt: skip
 _OF_STREAMS: Final = {"dropped": "dropped", "damaged": "damaged", "quarantined": "quarantined"}
+_OF_PROCESS: Final = {"descriptor_shortages": "times out of file descriptors"}
 
 
 def lines(status: Mapping[str, Any], *, now: float, before: Mapping[str, Any] | None = None) -> Iterator[str]:
@@ -93,8 +94,11 @@ def _stream_state(stream: Mapping[str, Any], uplink: Mapping[str, Any]) -> str:
 
 def _problems(status: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for everything that keeps readings from moving on, and for what was refused, lost or set aside."""
-    yield from _counts(status, "input", _OF_INPUTS)
-    yield from _counts(status, "stream", _OF_STREAMS)
+    metrics = status.get("metrics", {})
+    yield from _counts("agent", metrics.get("process", {}), _OF_PROCESS)
+    for what, kinds in (("input", _OF_INPUTS), ("stream", _OF_STREAMS)):
+        for name, count in metrics.get(f"{what}s", {}).items():
+            yield from _counts(f"{what} {name}", count, kinds)
     for name, stream in status.get("spool", {}).get("streams", {}).items():
         if stream.get("why"):
             yield f"stream {name}: {stream['why']}"
@@ -109,11 +113,10 @@ def _problems(status: Mapping[str, Any]) -> Iterator[str]:
             yield f"{text} (next try in {age(wait)})" if wait else text
 
 
-def _counts(status: Mapping[str, Any], what: str, kinds: Mapping[str, str]) -> Iterator[str]:
-    for name, count in status.get("metrics", {}).get(f"{what}s", {}).items():
-        found = [f"{count[key]:,} {text}" for key, text in kinds.items() if count.get(key)]
-        if found:
-            yield f"{what} {name}: since the start {', '.join(found)}"
+def _counts(whose: str, count: Mapping[str, int], kinds: Mapping[str, str]) -> Iterator[str]:
+    found = [f"{count[key]:,} {text}" for key, text in kinds.items() if count.get(key)]
+    if found:
+        yield f"{whose}: since the start {', '.join(found)}"
 
 
 def age(seconds: float) -> str:

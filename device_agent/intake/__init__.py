@@ -7,8 +7,9 @@ Promises
 - `start` returns when every endpoint is bound, or raises what is wrong; `stop` drains, answers, unbinds, and leaves nothing behind.
 - Between `park` and `resume` the sink may be replaced; sockets that do not change stay open, and lose nothing of what ZeroMQ holds.
 
-How: `receiver` is the one thread that owns the context and all sockets. `sockets` makes them (`ipc`, `curve`, `zap`, `connections`:
-what each endpoint needs); `pull_sub`, `rep`, `router_dealer` are the patterns; `frames` is the inner loop; `replies` the way back.
+How: `receiver` is the one thread that owns the context and all sockets. `inputs` makes them: `sockets` (with `ipc`, `curve`, `zap`: what
+each endpoint needs), `connections` (how many there are), and a pattern (`pull_sub`, `rep`, `router_dealer`). `acceptor` lets connections
+in; `frames` is the inner loop; `replies` the way back.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig
+from device_agent.descriptors import Descriptors
 from device_agent.errors import DeviceAgentError
 from device_agent.intake.check import address_of, check_free, check_inputs
 from device_agent.intake.keys import make_keys
@@ -36,9 +38,9 @@ _STOP: float = 10.0  # seconds beyond the drain time
 class Intake:
     """All inputs; started and stopped once."""
 
-    def __init__(self, inputs: Sequence[InputConfig], *, sink: Sink, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, inputs: Sequence[InputConfig], *, sink: Sink, clock: Clock, metrics: Metrics, descriptors: Descriptors) -> None:
         """Prepare to receive from `inputs` into `sink`; nothing is opened yet."""
-        self._receiver = Receiver(inputs, sink=sink, clock=clock, metrics=metrics)
+        self._receiver = Receiver(inputs, sink=sink, clock=clock, metrics=metrics, descriptors=descriptors)
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self._opened = threading.Event()
         self._error: BaseException | None = None

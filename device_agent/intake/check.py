@@ -76,9 +76,9 @@ def await_free(endpoints: Sequence[str], seconds: float) -> None:
 
 def _in_use(endpoint: str) -> bool:
     path = ipc.path_of(endpoint)
-    if path is not None:
-        return ipc.answers(path)
     try:
+        if path is not None:
+            return ipc.answers(path)
         _try_bind(endpoint)
     except OSError:
         return True

@@ -3,11 +3,11 @@
 Promises: a connection beyond the limit is cut before its handshake ends, so its peer keeps what it has to send, and tries again by
 itself. Connections that were let in are never cut. This holds because every handshake asks ZAP, in our thread (`zap`), and the monitor
 is read before ZAP is answered. libzmq itself has no such limit, and `unbind` is none: it closes the listener's connections too.
+Cutting needs no new file descriptor, so it also works when there are none.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from contextlib import suppress
@@ -16,19 +16,25 @@ from typing import Final
 import zmq
 
 from device_agent import events
+from device_agent.descriptors import SHORT, Spare
 from device_agent.intake.sockets import InputSocket
 
-_EVENTS: Final = int(zmq.EVENT_ACCEPTED | zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED)
-_HEADER: Final = struct.Struct("=Hi")  # event, file descriptor of the connection (zmq_socket_monitor(3))
+_EVENTS: Final = int(
+    zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_ACCEPT_FAILED | zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
+)  # fmt: skip
+_HEADER: Final = struct.Struct("=Hi")  # event, file descriptor of the connection or errno (zmq_socket_monitor(3))
 
 
 class Connections:
     """The peers of one input; belongs to the receiver's thread."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], watched: InputSocket) -> None:
-        """Watch a socket from its first bind on."""
-        self._watched = watched
-        self._limit = watched.config.max_connections
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], watched: InputSocket, *, spare: Spare) -> None:
+        """Watch a socket from its first bind on; `spare` is the receiver's."""
+        self._watched, self._spare = watched, spare
+        #: Connections at most: `max_connections`, or the input's part of the file descriptors.
+        self.limit = watched.config.max_connections
+        self.listeners: set[int] = set()  # file descriptors of bound endpoints
+        self.starved = False  # whether an accept failed for want of a descriptor since somebody last looked
         self._accepted: set[int] = set()  # file descriptors
         self._connected: set[int] = set()
         self._crowded = False
@@ -55,19 +61,23 @@ class Connections:
             event, descriptor = _HEADER.unpack(header)
             if event == zmq.EVENT_ACCEPTED:
                 self._accept(descriptor)
+            elif event == zmq.EVENT_LISTENING:
+                self.listeners.add(descriptor)
+            elif event == zmq.EVENT_ACCEPT_FAILED:
+                self.starved = self.starved or descriptor in SHORT
             elif event == zmq.EVENT_CONNECTED:
                 self._connected.add(descriptor)
             else:
                 self._accepted.discard(descriptor)
                 self._connected.discard(descriptor)
-                self._crowded = self._crowded and len(self._accepted) >= self._limit
+                self._crowded = self._crowded and len(self._accepted) >= self.limit
 
     def _accept(self, descriptor: int) -> None:
         self._accepted.add(descriptor)
-        if len(self._accepted) <= self._limit:
+        if len(self._accepted) <= self.limit:
             return
         if not self._crowded:
-            events.input_crowded(input=self._watched.config.name, limit=self._limit)
+            events.input_crowded(input=self._watched.config.name, limit=self.limit)
         self._crowded = True
         with suppress(OSError):  # it has closed meanwhile: so much the better
             self._cut(descriptor)
@@ -78,17 +88,15 @@ class Connections:
         Its number may belong to something else by now: what is not on one of our endpoints is left alone. What is, is as new, has not
         passed our handshake either, and comes again.
         """
-        copy = os.dup(descriptor)
-        try:
-            connection = socket.socket(fileno=copy)
-        except OSError:  # not a socket
-            os.close(copy)
-            return
-        with connection:
-            name = connection.getsockname()
-            place = f":{name[1]}" if isinstance(name, tuple) else f"ipc://{name}"
-            if any(endpoint.endswith(place) for endpoint in self._watched.endpoints):
-                connection.shutdown(socket.SHUT_RDWR)
+        with self._spare.copy(descriptor) as copy:
+            connection = socket.socket(fileno=copy)  # raises OSError if it is no socket
+            try:
+                name = connection.getsockname()
+                place = f":{name[1]}" if isinstance(name, tuple) else f"ipc://{name}"
+                if any(endpoint.endswith(place) for endpoint in self._watched.endpoints):
+                    connection.shutdown(socket.SHUT_RDWR)
+            finally:
+                connection.detach()
 
     def close(self) -> None:
         """Stop watching."""

@@ -67,13 +67,20 @@ def allowed_keys(entries: tuple[str, ...]) -> frozenset[str]:
     keys: set[str] = set()
     for entry in map(Path, entries):
         if entry.is_dir():
-            files = sorted(file for file in entry.iterdir() if file.suffix in {".key", ".pub"})
+            files = _keys_in(entry)
         elif entry.exists():
             files = [entry]
         else:
             raise ConfigError(f"allowed keys {entry}: there is no such file or directory")
         keys.update(_field(file, "public-key").decode() for file in files)
     return frozenset(keys)
+
+
+def _keys_in(directory: Path) -> list[Path]:
+    try:
+        return sorted(file for file in directory.iterdir() if file.suffix in {".key", ".pub"})
+    except OSError as error:
+        raise ConfigError(f"allowed keys {directory}: cannot be listed: {error.strerror}; give the agent's user access to it") from error
 
 
 def write_private(path: Path, text: str) -> None:

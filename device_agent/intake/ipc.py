@@ -88,7 +88,11 @@ class Lock:
             self._fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise ConfigError(f"cannot open its lock file {self._lock}: {error.strerror}; remove it, or change its owner") from error
-        if reason := _taken(path, self._fd):
+        try:
+            reason = _taken(path, self._fd)
+        except OSError as error:
+            reason = f"cannot look who listens there: {error.strerror}; try again"
+        if reason:
             os.close(self._fd)
             raise ConfigError(reason)
 
@@ -98,7 +102,7 @@ class Lock:
 
 
 def answers(path: Path) -> bool:
-    """Tell whether somebody listens at `path`; a socket that was left behind by a crash refuses."""
+    """Tell whether somebody listens at `path`; a socket that was left behind by a crash refuses. OSError: there is no descriptor."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:

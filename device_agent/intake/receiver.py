@@ -5,10 +5,11 @@ Promises
 - Fair: each socket has one bounded turn after the other, so a flood on one does not starve the others.
 - Memory is bounded: a turn by `TURN_READINGS` and `TURN_BYTES`, what ZeroMQ holds by high-water marks, what the sink holds by `BUSY`.
 - Idle costs nothing: without traffic the thread sleeps in one poll without time-out.
+- Without file descriptors no further connection is accepted, and those that exist go on.
 - A change of the configuration closes the sockets that change, and no other: what ZeroMQ holds for the others is read afterwards.
 
-How: poll; take in connections and questions of ZAP; send the answers that are due; let each readable socket have its turn, with one
-timestamp for all. A socket that may not be read is taken out of the poll and asked about again a little later.
+How: poll; let connections in; take in what became of them, and questions of ZAP; send the answers that are due; let each readable socket
+have its turn, with one timestamp for all. A socket that may not be read is taken out of the poll and asked about again a little later.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
@@ -26,15 +26,13 @@ import zmq
 
 from device_agent import events
 from device_agent.clock import Clock
-from device_agent.config import InputConfig, Pattern
-from device_agent.intake.channel import Channel, Gate
+from device_agent.config import InputConfig
+from device_agent.descriptors import PAUSE, Descriptors
+from device_agent.intake.acceptor import Acceptor
+from device_agent.intake.channel import Gate
 from device_agent.intake.check import await_free
-from device_agent.intake.connections import Connections
 from device_agent.intake.door import Door
-from device_agent.intake.pull_sub import PullSub
-from device_agent.intake.rep import Rep
-from device_agent.intake.router_dealer import RouterDealer
-from device_agent.intake.sockets import InputSocket
+from device_agent.intake.inputs import Input, Maker, share_descriptors
 from device_agent.intake.zap import Authenticator
 from device_agent.metrics import InputMetrics, Metrics
 from device_agent.ports import Sink
@@ -47,29 +45,23 @@ _LAST_WAIT: Final = 5.0  # seconds that a stop waits for the sink to decide abou
 _FREE: Final = 2.0  # seconds that libzmq has to close a listener
 
 
-@dataclass(slots=True)
-class _Input:
-    socket: InputSocket
-    channel: Channel
-    connections: Connections
-    gate: Gate = Gate.READ
-
-
 class Receiver:
     """Everything that happens in the receiver's thread. Only `wake`, `stop`, `ask` and `status` are for others."""
 
-    def __init__(self, inputs: Sequence[InputConfig], *, sink: Sink, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, inputs: Sequence[InputConfig], *, sink: Sink, clock: Clock, metrics: Metrics, descriptors: Descriptors) -> None:
         self._configs = inputs
         self._door = Door(sink)
         self._clock = clock
         self._metrics = metrics
-        self._inputs: list[_Input] = []
+        self._inputs: list[Input] = []
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._maker: Maker | None = None
         self._authenticator: Authenticator | None = None
         self._allowed: dict[bytes, tuple[str, frozenset[str] | None]] = {}  # what the authenticator goes by
         self._domains = count()
         self._commands: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._poller = zmq.Poller()
+        self._acceptor = Acceptor(self._poller, descriptors, clock.monotonic)
         self._wake = -1
         self._woken = False
         self._wake_lock = threading.Lock()
@@ -130,36 +122,31 @@ class Receiver:
             ConfigError: one of them cannot be bound; then none is open.
         """
         self._context = zmq.Context()
+        self._maker = Maker(self._context, door=self._door, wake=self.wake, monotonic=self._clock.monotonic)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._wake, zmq.POLLIN)
         try:
             self._authenticator = Authenticator(self._context, self._allowed)
             self._poller.register(self._authenticator.socket, zmq.POLLIN)
             for config in self._configs:
-                self._open_input(self._context, config)
+                self._open_input(self._maker, config)
         except BaseException:
             self.close()
             raise
+        share_descriptors(self._inputs)
         for entry in self._inputs:
             events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
 
-    def _open_input(self, context: zmq.Context[zmq.Socket[bytes]], config: InputConfig) -> None:
-        socket = InputSocket(context, config, zap_domain=b"%d" % next(self._domains))
-        self._allowed[socket.domain] = (config.name, socket.allowed)
-        connections = Connections(context, socket)
+    def _open_input(self, maker: Maker, config: InputConfig) -> None:
         metrics = self._metrics.inputs.setdefault(config.name, InputMetrics())
-        entry = _Input(socket, self._channel(config, socket.zmq, metrics), connections)
+        entry = maker.make(config, zap_domain=b"%d" % next(self._domains), metrics=metrics)
+        self._allowed[entry.socket.domain] = (config.name, entry.socket.allowed)
         self._inputs.append(entry)
-        socket.open()
-        self._poller.register(connections.events, zmq.POLLIN)
-        self._poller.register(socket.zmq, zmq.POLLIN)
-
-    def _channel(self, config: InputConfig, socket: zmq.Socket[bytes], metrics: InputMetrics) -> Channel:
-        if config.pattern is Pattern.REP:
-            return Rep(config, socket, sink=self._door, metrics=metrics, wake=self.wake)
-        if config.pattern is Pattern.ROUTER:
-            return RouterDealer(config, socket, sink=self._door, metrics=metrics, wake=self.wake)
-        return PullSub(config, socket, sink=self._door, metrics=metrics, monotonic=self._clock.monotonic)
+        entry.socket.open()
+        entry.connections.update()  # which says where it listens
+        self._acceptor.watch(entry.connections.listeners)
+        self._poller.register(entry.connections.events, zmq.POLLIN)
+        self._poller.register(entry.socket.zmq, zmq.POLLIN)
 
     def run(self) -> None:
         """Receive until `stop` is called, then end in order."""
@@ -195,33 +182,34 @@ class Receiver:
         Raises:
             ConfigError: an input cannot be opened; it is parked as before then.
         """
-        assert self._context is not None
+        assert self._maker is not None
         staying = {entry.socket.config.name: entry for entry in self._inputs}
         try:
             for config in inputs:
-                if config.name not in staying:
-                    self._open_input(self._context, config)
+                if config.name in staying:
+                    self._become(staying[config.name], config)
+                else:
+                    self._open_input(self._maker, config)
         except BaseException:
             for entry in self._inputs[len(staying) :]:
                 self._close(entry)
             raise
         opened = self._inputs[len(staying) :]
-        for config in inputs:
-            if config.name in staying:
-                self._become(staying[config.name], config)
         order = [config.name for config in inputs]
         self._inputs = sorted(self._inputs, key=lambda entry: order.index(entry.socket.config.name))
+        share_descriptors(self._inputs)
         self._door.open(sink)
         for entry in opened:
             events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
 
-    def _become(self, entry: _Input, config: InputConfig) -> None:
+    def _become(self, entry: Input, config: InputConfig) -> None:
         entry.socket.become(config)
         entry.channel.become(config)
         self._allowed[entry.socket.domain] = (config.name, entry.socket.allowed)
 
-    def _close(self, entry: _Input) -> None:
+    def _close(self, entry: Input) -> None:
         """Close one input for good, and wait until its endpoints are free."""
+        self._acceptor.forget(entry.connections.listeners)
         for socket in (entry.connections.events, entry.socket.zmq):
             if socket in self._poller:
                 self._poller.unregister(socket)
@@ -241,9 +229,11 @@ class Receiver:
             pauses.append(_FULL_PAUSE)
         if any(entry.channel.stuck for entry in self._inputs):
             pauses.append(_BUSY_PAUSE)
+        if self._acceptor.paused:
+            pauses.append(int(PAUSE * 1000))
         return min(pauses, default=None)
 
-    def _step(self, timeout: int | None) -> list[_Input]:
+    def _step(self, timeout: int | None) -> list[Input]:
         """Poll once, do what is due, and return the inputs that received readings."""
         ready = dict(self._poller.poll(timeout))
         if self._wake in ready:
@@ -252,11 +242,15 @@ class Receiver:
             for entry in self._inputs:
                 entry.connections.update()  # first the connections, then who they are: see there
             self._authenticator.handle()
+        self._acceptor.admit(ready)
         time, synced = self._clock.now(), self._clock.synced()
         received = []
         for entry in self._inputs:
             if entry.connections.events in ready:
                 entry.connections.update()
+            if entry.connections.starved:
+                entry.connections.starved = False
+                self._acceptor.pause()
             entry.channel.flush()
             self._ask(entry)
             if entry.gate is not Gate.WAIT and entry.socket.zmq in ready and entry.channel.turn(time, synced):
@@ -271,8 +265,9 @@ class Receiver:
         for entry in self._inputs:
             if entry.channel.stuck:
                 entry.channel.retry()
+        self._acceptor.retry()
 
-    def _ask(self, entry: _Input) -> None:
+    def _ask(self, entry: Input) -> None:
         """Ask whether the input may be read, and poll its socket accordingly."""
         gate = entry.channel.gate()
         if gate is entry.gate:
@@ -281,7 +276,7 @@ class Receiver:
             self._poller.modify(entry.socket.zmq, 0 if gate is Gate.WAIT else zmq.POLLIN)
         entry.gate = gate
 
-    def _finish(self, leaving: Sequence[_Input], drain: float) -> None:
+    def _finish(self, leaving: Sequence[Input], drain: float) -> None:
         """Receive until nothing comes any more or the time is over; wait for the sink's decisions and send the last answers.
 
         Nothing is unbound before: that would close the connections, and lose what is on its way in them (PUSH) and every answer.
@@ -298,7 +293,7 @@ class Receiver:
         self._answer(leaving, now() + _LAST_WAIT)
         self._last_readings([entry for entry in leaving if not entry.socket.config.pattern.acknowledges])
 
-    def _answer(self, leaving: Sequence[_Input], end: float) -> None:
+    def _answer(self, leaving: Sequence[Input], end: float) -> None:
         """Read nothing more where answers are due, until none is or the time is over."""
         answering = [entry for entry in leaving if entry.socket.config.pattern.acknowledges]
         for entry in answering:
@@ -314,9 +309,10 @@ class Receiver:
             if lost:
                 events.answers_lost(input=entry.socket.config.name, count=lost)
 
-    def _last_readings(self, leaving: Sequence[_Input]) -> None:
+    def _last_readings(self, leaving: Sequence[Input]) -> None:
         """Cut the inputs without answers off, and take what ZeroMQ has received of a producer that went on."""
         for entry in leaving:
+            self._acceptor.forget(entry.connections.listeners)
             entry.socket.cut()
         end = self._clock.monotonic() + _LAST_READINGS
         while self._clock.monotonic() < end:
@@ -326,7 +322,7 @@ class Receiver:
         for entry in leaving:
             self._lose(entry, end)
 
-    def _lose(self, entry: _Input, end: float) -> None:
+    def _lose(self, entry: Input, end: float) -> None:
         """Count what the stream does not take and ZeroMQ holds: nobody else will."""
         lost = 0
         while self._clock.monotonic() < end and (readings := len(entry.channel.receive(0, False))):
@@ -342,6 +338,8 @@ class Receiver:
             entry.socket.close()
         if self._authenticator is not None:
             self._authenticator.close()
+        if self._maker is not None:
+            self._maker.close()
         if self._context is not None:
             self._context.destroy()  # closes what an error left open, and waits for the last answers
         with self._wake_lock:

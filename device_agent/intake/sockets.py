@@ -120,6 +120,8 @@ class InputSocket:
                 self.zmq.connect(endpoint)
         except ConfigError as error:
             raise self._unusable("bind", endpoint, str(error)) from error
+        except OSError as error:  # there was no descriptor to look at an ipc path with
+            raise self._unusable("bind", endpoint, error.strerror or str(error)) from error
         except zmq.ZMQError as error:
             raise self._unusable("bind" if endpoint in self.config.bind else "connect", endpoint, advice(endpoint, error)) from error
 

@@ -51,10 +51,9 @@ class Appender:
         self, *, log: Log, files: Files, clock: Clock, room: Room, metrics: StreamMetrics, budget: int, pack: bool, machine: bytes
     ) -> None:
         self._log, self._files, self._clock, self._room, self._metrics = log, files, clock, room, metrics
-        self._budget, self._machine = budget, machine
+        self._budget, self._machine, self._fd = budget, machine, -1
         self._readings = MAX_READINGS if pack else UNPACKED
         self._filler = Filler()
-        self._fd = -1
         self._segment: Segment | None = None
         self._start = self._end = 0  # behind the segment's header; behind what is synced
         self._sealed = False
@@ -64,11 +63,13 @@ class Appender:
         self.open: Envelope | None = None
         self.jump: tuple[int, int] | None = None  # numbers used by dropped readings, not on disk yet
 
-    # Taking over an existing segment
+    def resume(self, segment: Segment, *, end: int, start: int, following: int, envelope: Envelope | None) -> None:
+        """Go on in the last segment as opening found it; `hold` came before."""
+        self._segment, self._end, self._start, self.next, self.open = segment, end, start, following, envelope
 
-    def resume(self, segment: Segment, *, fd: int, end: int, start: int, following: int, envelope: Envelope | None) -> None:
-        """Go on in the last segment as opening found it."""
-        self._fd, self._segment, self._end, self._start, self.next, self.open = fd, segment, end, start, following, envelope
+    def hold(self, fd: int) -> None:
+        """Close a file with the appender: the last segment's, while it is not known yet whether the log goes on in it."""
+        self._fd = fd
 
     def begin(self, *, number: int, base: int) -> None:
         """Make the first segment of a log; where there is no room for it, a small one that takes no readings yet. Raises OSError."""

@@ -143,23 +143,33 @@ def _why_over(last: Epoch, setting: Setting) -> str:
 def open_epoch(directory: str, epoch: str, setting: Setting, *, new: bool = False) -> Epoch:
     """Open one log, or make its first segment. Raises OSError."""
     journal = Journal(files=setting.files, directory=directory, epoch=epoch, limit=setting.room.share.journal, now=setting.clock.now)
-    settled, told = journal.load()
     log = Log(
         stream=setting.stream, epoch=epoch, directory=directory, files=setting.files, journal=journal,
         changed=setting.changed, ready=setting.ready, spoiled=setting.spoiled,
     )  # fmt: skip
-    log.state.settled, log.state.told = settled, told
     appender = Appender(
         log=log, files=setting.files, clock=setting.clock, room=setting.room, metrics=setting.metrics, budget=setting.budget,
         pack=setting.pack, machine=setting.machine,
     )  # fmt: skip
+    made = Epoch(log, appender, journal, setting.machine)
+    try:
+        _load(made, directory, setting, new=new)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _load(made: Epoch, directory: str, setting: Setting, *, new: bool) -> None:
+    log, appender, journal = made.log, made.appender, made.journal
+    settled, told = journal.load()
+    log.state.settled, log.state.told = settled, told
     segments = []
     for found in setting.files.list(directory):
         name = None if found.directory else parse_name(found.name)
         if name:
             segments.append(Segment(name[0], name[1], f"{directory}/{found.name}", max(found.allocated, pages(found.size))))
     segments.sort(key=lambda one: one.number)
-    made = Epoch(log, appender, journal, setting.machine)
     used = max((last for _, last in (*settled, *told)), default=0)
     if segments:
         _resume(made, segments, used, setting)
@@ -169,13 +179,13 @@ def open_epoch(directory: str, epoch: str, setting: Setting, *, new: bool = Fals
         else:
             made.over = _END_LOST
         appender.begin(number=1, base=used + 1)
-    return made
 
 
 def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -> None:
     """Take over the segments; read and mend the last one. `used`: the last number that the journal knows of."""
     last, files = segments[-1], setting.files
     fd = files.open(last.path, write=True)
+    made.appender.hold(fd)
     data, whole = whole_or_zeros(files, fd, last.path)
     found = scan(data, number=last.number, base=last.base)
     if found.epoch not in {"", made.log.epoch}:
@@ -190,7 +200,7 @@ def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -
         found.next = max(found.next, used + 1)
     if not found.valid:  # it was being made: its header had not reached the disk
         _trust_the_one_before(segments, found, setting)
-        _replace(made, segments, found, fd=fd, data=data, setting=setting)
+        _replace(made, segments, found, data=data, setting=setting)
         return
     torn = data[found.valid :].rstrip(b"\0")
     if torn:
@@ -203,7 +213,7 @@ def _resume(made: Epoch, segments: list[Segment], used: int, setting: Setting) -
         one = found.open
         # no further reading goes into it: what it decodes to is not known
         envelope = Envelope(one.first, one.time, 0.0, one.position, one.count, one.size, MAX_DECODED, one.stop)
-    made.appender.resume(last, fd=fd, end=found.valid, start=start, following=found.next, envelope=envelope)
+    made.appender.resume(last, end=found.valid, start=start, following=found.next, envelope=envelope)
     try:
         if torn:
             setting.files.truncate(fd, found.valid)
@@ -237,13 +247,13 @@ def _trust_the_one_before(segments: list[Segment], found: Scan, setting: Setting
         found.next = max(found.next, real)
 
 
-def _replace(made: Epoch, segments: list[Segment], found: Scan, *, fd: int, data: bytes, setting: Setting) -> None:
+def _replace(made: Epoch, segments: list[Segment], found: Scan, *, data: bytes, setting: Setting) -> None:
     """Go on in a new segment after one in which nothing is sound."""
     last = segments[-1]
     torn = data.rstrip(b"\0")
     if torn:
         _torn(made, last, 0, torn, setting)
-    setting.files.close(fd)
+    made.appender.close()
     last.entries, last.free = Entries(), Free()
     made.log.resume(segments, Scan(next=found.next, damage=found.damage), b"")
     made.appender.begin(number=last.number + 1, base=found.next)

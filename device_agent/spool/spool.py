@@ -17,6 +17,7 @@ from typing import Any, Final
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import SpoolConfig, StreamConfig, WhenFull
+from device_agent.descriptors import SHORT
 from device_agent.errors import NotNow, SpoolError
 from device_agent.metrics import Metrics, StreamMetrics
 from device_agent.ports import Batch, Block, Border, Verdict
@@ -113,6 +114,8 @@ class Spool:
             what = "the spool needs a directory that it may write to"
             if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}:
                 what = "the spool has something of its own by that name: move away what is there"
+            if error.errno in SHORT:
+                what = "raise LimitNOFILE of the unit (or `ulimit -n`)"
             raise SpoolError(f"{error.filename or self._root}: {error.strerror or error}; {what}") from error
         except BaseException:
             self.close()

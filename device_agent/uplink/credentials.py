@@ -25,6 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from device_agent.config import AwsConfig, IotConfig
+from device_agent.descriptors import SHORT
 from device_agent.errors import ConfigError
 from device_agent.uplink import foreign
 from device_agent.uplink.clock_offset import ClockOffset
@@ -150,7 +151,7 @@ class IotCredentials:
 
 
 def check_files(iot: IotConfig) -> None:
-    """Raise `ConfigError` unless certificate and key can be read, and the key by nobody else."""
+    """Raise `ConfigError` unless certificate and key can be read, and the key by nobody else; OSError without file descriptors."""
     wrong = []
     for name, path in (("certificate", iot.certificate), ("private_key", iot.private_key), ("ca", iot.ca)):
         if not path and name == "ca":
@@ -159,6 +160,8 @@ def check_files(iot: IotConfig) -> None:
             with Path(path).open("rb"):
                 mode = Path(path).stat().st_mode
         except OSError as error:
+            if error.errno in SHORT:
+                raise
             wrong.append(f"{name}: {path} cannot be read ({error.strerror}); put the file there or correct the path")
             continue
         if name == "private_key" and mode & (stat.S_IRWXG | stat.S_IRWXO):

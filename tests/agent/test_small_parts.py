@@ -70,6 +70,7 @@ def test_systemd_hears_states_and_sets_the_watchdog(tmp_path: Path) -> None:
         assert manager.recv(100) == b"READY=1\nSTATUS=fine"
     assert notify.watchdog == 15
     notify("WATCHDOG=1")  # nobody listens any more: not our trouble
+    notify.close()
 
 
 def test_without_systemd_nothing_is_sent_and_a_foreign_watchdog_is_not_ours() -> None:

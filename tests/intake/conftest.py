@@ -11,6 +11,7 @@ import zmq
 
 from device_agent.clock import SystemClock
 from device_agent.config import InputConfig, Pattern
+from device_agent.descriptors import Descriptors
 from device_agent.intake import Intake
 from device_agent.metrics import InputMetrics, Metrics
 from device_agent.ports import Batch
@@ -61,7 +62,7 @@ class Bench:
         self._clients: list[zmq.Socket[bytes]] = []
 
     def start(self, *inputs: InputConfig) -> Intake:
-        intake = Intake(inputs, sink=self.sink, clock=SystemClock(), metrics=self.metrics)
+        intake = Intake(inputs, sink=self.sink, clock=SystemClock(), metrics=self.metrics, descriptors=Descriptors(self.metrics.process))
         self.intakes.append(intake)
         intake.start()
         return intake

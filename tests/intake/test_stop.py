@@ -11,8 +11,9 @@ import zmq
 
 from device_agent.clock import SystemClock
 from device_agent.config import InputConfig, Pattern
+from device_agent.descriptors import Descriptors
 from device_agent.intake import Intake
-from device_agent.metrics import Metrics
+from device_agent.metrics import Metrics, ProcessMetrics
 from tests.intake.conftest import Bench, Sink
 from tests.lab.leaks import open_files
 
@@ -73,7 +74,7 @@ def test_the_last_answers_leave_before_the_end(bench: Bench) -> None:
 
 
 def test_a_stop_without_a_start_and_a_second_stop_do_no_harm() -> None:
-    intake = Intake([PULL], sink=Sink(), clock=SystemClock(), metrics=Metrics())
+    intake = Intake([PULL], sink=Sink(), clock=SystemClock(), metrics=Metrics(), descriptors=Descriptors(ProcessMetrics()))
     intake.stop(0.0)
     assert not intake.alive
     intake.stop(0.0)
@@ -82,7 +83,7 @@ def test_a_stop_without_a_start_and_a_second_stop_do_no_harm() -> None:
 def test_many_starts_and_stops_leave_nothing_open() -> None:
     before = open_files()
     for _ in range(20):
-        intake = Intake([PULL], sink=Sink(), clock=SystemClock(), metrics=Metrics())
+        intake = Intake([PULL], sink=Sink(), clock=SystemClock(), metrics=Metrics(), descriptors=Descriptors(ProcessMetrics()))
         intake.start()
         assert intake.alive
         intake.stop(0.0)

@@ -21,6 +21,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until a signal."""
-    from device_agent import agent  # noqa: PLC0415  # brings zmq and boto3: not for --help
+    from device_agent import daemon  # noqa: PLC0415  # brings zmq and boto3: not for --help
 
-    return agent.run(args.config)
+    return daemon.run(args.config)

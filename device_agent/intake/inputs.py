@@ -1,0 +1,81 @@
+"""Input: one ZeroMQ socket with all that belongs to it, made from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import zmq
+
+from device_agent import events
+from device_agent.config import InputConfig, Pattern
+from device_agent.descriptors import Spare, spare_for_connections
+from device_agent.errors import ConfigError
+from device_agent.intake.channel import Channel, Gate
+from device_agent.intake.connections import Connections
+from device_agent.intake.door import Door
+from device_agent.intake.pull_sub import PullSub
+from device_agent.intake.rep import Rep
+from device_agent.intake.router_dealer import RouterDealer
+from device_agent.intake.sockets import InputSocket
+from device_agent.metrics import InputMetrics
+
+
+@dataclass(slots=True)
+class Input:
+    """Belongs to the receiver's thread."""
+
+    socket: InputSocket
+    channel: Channel
+    connections: Connections
+    gate: Gate = Gate.READ
+
+
+class Maker:
+    """Makes inputs for one receiver."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], *, door: Door, wake: Callable[[], None], monotonic: Callable[[], float]
+    ) -> None:
+        """Remember what all inputs share."""
+        self._context, self._door, self._wake, self._monotonic = context, door, wake, monotonic
+        self._spare = Spare()  # to cut connections with
+
+    def make(self, config: InputConfig, *, zap_domain: bytes, metrics: InputMetrics) -> Input:
+        """Make an input that is not bound yet; nothing is left open after an error.
+
+        Raises:
+            ConfigError: its keys cannot be used, or there are no file descriptors for it.
+        """
+        try:
+            socket = InputSocket(self._context, config, zap_domain=zap_domain)
+            try:
+                connections = Connections(self._context, socket, spare=self._spare)
+            except zmq.ZMQError:
+                socket.close()
+                raise
+        except zmq.ZMQError as error:
+            raise ConfigError(f"input {config.name}: cannot be opened: {error.strerror}", key=("input", config.name)) from error
+        return Input(socket, self._channel(config, socket.zmq, metrics), connections)
+
+    def _channel(self, config: InputConfig, socket: zmq.Socket[bytes], metrics: InputMetrics) -> Channel:
+        if config.pattern is Pattern.REP:
+            return Rep(config, socket, sink=self._door, metrics=metrics, wake=self._wake)
+        if config.pattern is Pattern.ROUTER:
+            return RouterDealer(config, socket, sink=self._door, metrics=metrics, wake=self._wake)
+        return PullSub(config, socket, sink=self._door, metrics=metrics, monotonic=self._monotonic)
+
+    def close(self) -> None:
+        """Close what the inputs shared; they are closed."""
+        self._spare.close()
+
+
+def share_descriptors(inputs: Sequence[Input]) -> None:
+    """Bound the connections of all inputs by what the limit of open files leaves for them."""
+    wanted = sum(entry.socket.config.max_connections for entry in inputs)
+    free = max(0, spare_for_connections()) + sum(entry.connections.peers for entry in inputs)
+    if free < wanted:
+        events.descriptors_bound(connections=free, wanted=wanted)
+    for entry in inputs:
+        limit = entry.socket.config.max_connections
+        entry.connections.limit = limit if free >= wanted else max(1, free * limit // wanted)

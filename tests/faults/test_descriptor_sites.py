@@ -1,0 +1,161 @@
+"""Every place of the running agent that makes a file descriptor, and what happens there when there is none.
+
+A new place fails this test until somebody has thought about it and has written it down here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from tests.test_architecture import FILES, imports, module_name
+
+#: Names of calls that make a descriptor, in the standard library, pyzmq, boto3 and the spool's file-system seam.
+MAKERS = frozenset({
+    "open", "dup", "pipe", "pipe2", "eventfd", "memfd_create", "listdir", "scandir", "walk", "iterdir", "glob", "rglob", "read_text",
+    "read_bytes", "write_text", "write_bytes", "epoll", "DefaultSelector", "EpollSelector", "socket", "socketpair",
+    "create_connection", "create_server", "fromfd", "accept", "getaddrinfo", "gethostbyname", "Popen", "check_output",
+    "TemporaryFile", "NamedTemporaryFile", "TemporaryDirectory", "mkstemp", "urlopen", "Context", "monitor", "Session", "client",
+    "CDLL", "load_cert_chain", "load_verify_locations", "sync_directory",
+})  # fmt: skip
+#: Seam and others whose name is too common to be looked for alone.
+QUALIFIED = ("files.list", "zmq.bind", "zmq.connect", "socket.bind", "_session(request.url).send", "_http.send", "Path(path).mkdir")
+
+START = "at the start only: exit with a sentence, and the service manager starts it again"
+HELD = "at the start only, and held for ever"
+RELOAD = "at the start: exit with a sentence; at a reload: refused, and the old configuration goes on"
+STREAM = "the stream takes no readings for now (REQ and DEALER are told), and is tried again"
+TIDY = "done later: a chore that is tried again"
+UPLINK = "not sent now: tried again after the back-off"
+STATUS = "answered with the spare descriptor, or a second later"
+COUNT = "taken for a shortage: no connection is accepted for a second"
+OTHER = "in another process: `device-agent status`, `check`, `send` or `keys`"
+MOVES = "the count of changed machine ids is lost, and nothing else"
+WITHIN = "a method of ours by that name: its own calls are listed"
+
+SITES = {
+    ("agent", "Agent.start", "self._spool.open"): WITHIN,
+    ("board", "fingerprint", "source.read_bytes"): RELOAD,
+    ("clock", "SystemClock.__init__", "ctypes.CDLL"): HELD,
+    ("configfile", "read", "path.open"): RELOAD,
+    ("daemon", "Daemon.run", "selectors.DefaultSelector"): HELD,
+    ("daemon", "Daemon.run", "socket.socketpair"): HELD,
+    ("descriptors", "Spare.__init__", "os.open"): HELD,
+    ("descriptors", "Spare._take", "os.dup"): "there is no spare one until the next time",
+    ("descriptors", "Spare.copy", "os.dup"): "the connection is cut when the spare one is there again, or stays",
+    ("descriptors", "spare_for_connections", "os.listdir"): COUNT,
+    ("intake", "Intake._run", "self._receiver.open"): WITHIN,
+    ("intake.acceptor", "", "ctypes.CDLL"): HELD,
+    ("intake.acceptor", "_data", "Path(f'/proc/self/fdinfo/{name}').open"): "libzmq accepts by itself, and the log says so",
+    ("intake.acceptor", "_find", "os.listdir"): "libzmq accepts by itself, and the log says so",
+    ("intake.check", "_try_bind", "socket.socket"): RELOAD,
+    ("intake.connections", "Connections.__init__", "context.socket"): RELOAD,
+    ("intake.connections", "Connections.__init__", "watched.zmq.monitor"): RELOAD,
+    ("intake.connections", "Connections._cut", "socket.socket"): "none is made: it wraps the copy",
+    ("intake.curve", "_create", "os.open"): OTHER,
+    ("intake.curve", "_field", "path.read_bytes"): RELOAD,
+    ("intake.curve", "_keys_in", "directory.iterdir"): RELOAD,
+    ("intake.ipc", "Lock.__init__", "os.open"): RELOAD,
+    ("intake.ipc", "answers", "socket.socket"): RELOAD,
+    ("intake.ipc", "taken", "os.open"): RELOAD,
+    ("intake.receiver", "Receiver._open_input", "entry.socket.open"): WITHIN,
+    ("intake.receiver", "Receiver.open", "os.eventfd"): HELD,
+    ("intake.receiver", "Receiver.open", "zmq.Context"): HELD,
+    ("intake.receiver", "Receiver.resume", "self._door.open"): WITHIN,
+    ("intake.sockets", "InputSocket.__init__", "context.socket"): RELOAD,
+    ("intake.sockets", "InputSocket._bind", "self.zmq.bind"): RELOAD + "; accepts in libzmq's thread: `intake.acceptor`",
+    ("intake.sockets", "InputSocket.open", "self.zmq.connect"): "libzmq tries again after reconnect_ivl",
+    ("intake.zap", "Authenticator.__init__", "context.socket"): HELD,
+    ("intake.zap", "Authenticator.__init__", "self.socket.bind"): HELD,
+    ("spool.appender", "Appender._writable", "self._files.open"): STREAM,
+    ("spool.files", "RealFiles.__init__", "ctypes.CDLL"): HELD,
+    ("spool.files", "RealFiles.list", "os.scandir"): WITHIN,
+    ("spool.files", "RealFiles.make_directory", "Path(path).mkdir"): WITHIN,
+    ("spool.files", "RealFiles.open", "os.open"): WITHIN,
+    ("spool.files", "RealFiles.sync_directory", "os.open"): WITHIN,
+    ("spool.files", "bytes_below", "files.list"): RELOAD,
+    ("spool.journal", "Journal._open", "self._files.open"): TIDY,
+    ("spool.journal", "Journal.load", "self._files.open"): RELOAD,
+    ("spool.journal", "Journal.rewrite", "self._files.open"): TIDY,
+    ("spool.journal", "Journal.rewrite", "self._files.sync_directory"): TIDY,
+    ("spool.lock", "Lock._hold", "files.open"): RELOAD,
+    ("spool.making", "create", "files.open"): STREAM,
+    ("spool.making", "create", "files.sync_directory"): STREAM,
+    ("spool.moves", "_read", "files.open"): MOVES,
+    ("spool.moves", "_write", "files.open"): MOVES,
+    ("spool.moves", "_write", "files.sync_directory"): MOVES,
+    ("spool.opening", "_load", "setting.files.list"): RELOAD,
+    ("spool.opening", "_resume", "files.open"): RELOAD,
+    ("spool.opening", "open_epochs", "files.list"): RELOAD,
+    ("spool.opening", "open_epochs", "files.sync_directory"): RELOAD,
+    ("spool.quarantine", "Quarantine._forget_removed", "self._files.list"): TIDY,
+    ("spool.quarantine", "Quarantine._keep", "self._files.sync_directory"): UPLINK,
+    ("spool.quarantine", "Quarantine._make_folder", "self._files.sync_directory"): UPLINK,
+    ("spool.quarantine", "Quarantine._write", "self._files.open"): UPLINK,
+    ("spool.quarantine", "Quarantine.open", "self._files.list"): RELOAD,
+    ("spool.segment", "read", "files.open"): UPLINK,
+    ("spool.spool", "Spool._open", "files.list"): RELOAD,
+    ("spool.spool", "Spool._open", "files.sync_directory"): RELOAD,
+    ("spool.spool", "Spool._open", "self._quarantine.open"): WITHIN,
+    ("spool.spool", "Spool._open", "stream.open"): WITHIN,
+    ("spool.stream", "Stream._remove", "self._files.list"): TIDY,
+    ("status", "StatusServer.__init__", "self._socket.bind"): STATUS,
+    ("status", "StatusServer.__init__", "socket.socket"): STATUS,
+    ("status", "StatusServer.answer", "self._socket.accept"): STATUS,
+    ("status", "_address", "os.open"): STATUS,
+    ("status", "ask", "socket.socket"): OTHER,
+    ("systemd", "Notifier.__init__", "socket.socket"): HELD,
+    ("uplink.client", "Sqs._connect", "boto3.session.Session"): UPLINK,
+    ("uplink.client", "Sqs._connect", "boto3.session.Session().client"): UPLINK,
+    ("uplink.client", "Sqs._send", "self._http.send"): UPLINK,
+    ("uplink.credentials", "ChainCredentials.get", "boto3.session.Session"): UPLINK,
+    ("uplink.credentials", "IotCredentials._fetch", "self._http.send"): UPLINK,
+    ("uplink.credentials", "check_files", "Path(path).open"): RELOAD,
+    ("uplink.http", "Http.send", "self._session(request.url).send"): UPLINK,
+}
+
+
+def running() -> set[str]:
+    """Modules that `device-agent run` imports."""
+    paths = {module_name(path): path for path in FILES}
+    found: set[str] = set()
+    todo = ["device_agent.daemon"]
+    while todo:
+        name = todo.pop()
+        if name in found or name not in paths:
+            continue
+        found.add(name)
+        for _, imported in imports(paths[name]):
+            todo += [imported, imported.rpartition(".")[0]]
+    return found
+
+
+def sites() -> Iterator[tuple[str, str, str]]:
+    """Yield (module, function, call) of every call that may make a descriptor."""
+    modules = running()
+    for path in FILES:
+        name = module_name(path)
+        if name in modules:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            yield from ((name.removeprefix("device_agent."), where, call) for where, call in _calls(tree, ()))
+
+
+def _calls(node: ast.AST, inside: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call):
+            text = ast.unparse(child.func)
+            if text.rpartition(".")[2] in MAKERS or any(f".{text}".endswith(f".{one}") or text.endswith(one) for one in QUALIFIED):
+                yield ".".join(inside), text
+        named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        yield from _calls(child, (*inside, child.name) if named else inside)
+
+
+def test_it_is_known_of_every_place_what_happens_without_a_descriptor() -> None:
+    found = set(sites())
+    assert not found - SITES.keys(), "what happens here when file descriptors run out? Try it, and write it down"
+    assert not SITES.keys() - found, "these places are gone"
+
+
+def test_a_new_place_is_found() -> None:
+    tree = ast.parse("class A:\n    def f(self):\n        with open('x') as file, socket.socket() as s: s.accept()")
+    assert sorted(_calls(tree, ())) == [("A.f", "open"), ("A.f", "s.accept"), ("A.f", "socket.socket")]
