@@ -35,7 +35,8 @@ from device_agent.descriptors import PAUSE, Descriptors, is_short, raise_limit
 from device_agent.desk import Desk
 from device_agent.errors import ConfigError, DeviceAgentError
 from device_agent.intake import Intake
-from device_agent.metrics import Metrics
+from device_agent.metrics import Metrics, ProcessMetrics
+from device_agent.output import take_over
 from device_agent.systemd import Notifier
 
 _CHECK: Final = 5.0  # seconds between looks at the threads
@@ -47,10 +48,10 @@ _SWITCH: Final = 0.0005
 class Daemon:
     """The process around an `Agent`: signals, status socket, watchdog, reload."""
 
-    def __init__(self, path: Path, *, load: Callable[[Path], Loaded], clock: Clock, notify: Notifier) -> None:
+    def __init__(self, path: Path, *, load: Callable[[Path], Loaded], clock: Clock, notify: Notifier, process: ProcessMetrics) -> None:
         self._path, self._load, self._clock, self._notify = path, load, clock, notify
-        self._metrics = Metrics()
-        self._descriptors = Descriptors(self._metrics.process)
+        self._metrics = Metrics(process=process)
+        self._descriptors = Descriptors(process)
         self._loaded = load(path)
         self._agent = self._build(self._loaded)
         self._signals: list[int] = []
@@ -211,9 +212,14 @@ def run(path: Path) -> int:
         ConfigError: the configuration is wrong, or an endpoint cannot be bound: exit code 2, nothing changed.
         SpoolError: another agent has this spool, or the directory cannot be used.
     """
+    process = ProcessMetrics()
+    output = take_over(process)
     log_level = configfile.load(path, environ=os.environ).agent.log_level
-    events.configure(log_level, journal="JOURNAL_STREAM" in os.environ, stream=sys.stderr)
+    events.configure(log_level, journal="JOURNAL_STREAM" in os.environ, output=output)
     sys.setswitchinterval(_SWITCH)
     raise_limit()
     with closing(Notifier()) as notify:
-        return Daemon(path, load=lambda where: configfile.read(where, environ=os.environ), clock=SystemClock(), notify=notify).run()
+        daemon = Daemon(
+            path, load=lambda where: configfile.read(where, environ=os.environ), clock=SystemClock(), notify=notify, process=process
+        )  # fmt: skip
+        return daemon.run()

@@ -9,7 +9,9 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, TextIO
+from typing import ClassVar
+
+from device_agent.output import Output
 
 _log = logging.getLogger("device_agent")
 
@@ -18,13 +20,37 @@ def _say(level: int, sentence: str, **fields: object) -> None:
     _log.log(level, "%s%s", sentence, "".join(f" {name}={value}" for name, value in fields.items()))
 
 
-def configure(level: str, *, journal: bool, stream: TextIO) -> None:
-    """Send the log to `stream`: under the journal with its priorities and no time, else with the time in UTC."""
-    handler = logging.StreamHandler(stream)
+def configure(level: str, *, journal: bool, output: Output) -> None:
+    """Send the log to `output`: under the journal with its priorities and no time, else with the time in UTC."""
+    handler = _Handler(output)
     handler.setFormatter(_JournalFormatter("%(message)s") if journal else _PlainFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    output.notice = handler.notice
     _log.handlers[:] = [handler]
     _log.setLevel(level.upper())
     _log.propagate = False
+
+
+class _Handler(logging.Handler):
+    """Writes nothing itself."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without logging's lock: `Output.put` is safe from every thread."""
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._output.put(self.format(record))
+        except Exception:  # noqa: BLE001  # a line that cannot be formatted must not end the thread that said it
+            self.handleError(record)
+
+    def notice(self, count: int) -> str:
+        text = "lines of the log were dropped here, since standard error took none"
+        return self.format(_log.makeRecord(_log.name, logging.WARNING, "", 0, f"{text} lines={count}", (), None))
 
 
 class _PlainFormatter(logging.Formatter):

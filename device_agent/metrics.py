@@ -51,6 +51,7 @@ class ProcessMetrics:
     """The agent as a process."""
 
     descriptor_shortages: int = 0  # times that file descriptors ran out
+    log_lines_dropped: int = 0  # nobody read standard error, or it could not be written
 
 
 @dataclass(slots=True)

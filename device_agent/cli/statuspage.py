@@ -15,7 +15,7 @@ _OF_INPUTS: Final = {
     "refused": "refused", "oversize": "too large", "malformed": "malformed", "replies_lost": "replies lost", "lost": "lost",
 }  # fmt: skip
 _OF_STREAMS: Final = {"dropped": "dropped", "damaged": "damaged", "quarantined": "quarantined"}
-_OF_PROCESS: Final = {"descriptor_shortages": "times out of file descriptors"}
+_OF_PROCESS: Final = {"descriptor_shortages": "times out of file descriptors", "log_lines_dropped": "lines of the log dropped"}
 
 
 def lines(status: Mapping[str, Any], *, now: float, before: Mapping[str, Any] | None = None) -> Iterator[str]:

@@ -64,12 +64,13 @@ def test_status_of_a_spool_that_nobody_has_made_says_so(tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize("name", ["check", "run", "status"])
-def test_a_missing_configuration_is_exit_code_2_and_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_configuration_is_exit_code_2_and_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
-    assert main([name, "--config", str(path)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err == f"device-agent: {path}: there is no such file; `device-agent init --output {path}` writes one\n"
+    words = [sys.executable, "-m", "device_agent.cli", name, "--config", str(path)]  # a process of its own: `run` takes over its output
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"device-agent: {path}: there is no such file; `device-agent init --output {path}` writes one\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["audit", "--help"], ["decode", "/dev/null"]])

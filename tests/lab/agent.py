@@ -124,6 +124,7 @@ class AgentProcess:
         )
         self.popen: subprocess.Popen[bytes] | None = None
         self.pid = 0
+        self.output: int | None = None  # a descriptor in place of the log file
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -138,7 +139,8 @@ class AgentProcess:
         with self.log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [*wrapper, sys.executable, "-m", "device_agent.cli", "run", "--config", str(self.config)],
-                cwd=ROOT, env=os.environ | fake_credentials() | self.environment, stdin=subprocess.DEVNULL, stdout=output,
+                cwd=ROOT, env=os.environ | fake_credentials() | self.environment, stdin=subprocess.DEVNULL,
+                stdout=output if self.output is None else self.output,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         self.pid = self.popen.pid
