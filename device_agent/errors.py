@@ -11,9 +11,14 @@ The type of an error decides what happens, never its text; the text says what, w
 
 from __future__ import annotations
 
+from device_agent.redact import redact
+
 
 class DeviceAgentError(Exception):
-    """Base of all errors that the agent raises on purpose."""
+    """Base of all errors that the agent raises on purpose. Their texts are for people, so no secret stays in them (`redact`)."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(redact(text))
 
 
 class ConfigError(DeviceAgentError):

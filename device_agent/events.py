@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from device_agent.output import Output
+from device_agent.redact import redact
 
 _log = logging.getLogger("device_agent")
 
@@ -44,7 +45,7 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._output.put(self.format(record))
+            self._output.put(redact(self.format(record)))
         except Exception:  # noqa: BLE001  # a line that cannot be formatted must not end the thread that said it
             self.handleError(record)
 

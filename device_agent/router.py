@@ -136,7 +136,7 @@ class Router:
             token = None if tokens is None else tokens[index]
             size = size_of(payload)
             if size > limits[stream] or (isinstance(payload, list) and len(payload) > MAX_FRAMES):
-                oversize.append(Oversize(stream=stream, payload=payload, reason=self._reason(payload, size, stream), token=token))
+                oversize.append(Oversize(stream=stream, payload=payload, reason=self._reason(size, stream), token=token))
                 continue
             part = parts.get(stream) or parts.setdefault(stream, _Part())
             part.payloads.append(payload)
@@ -167,10 +167,10 @@ class Router:
             self._known[frame] = found
         return found
 
-    def _reason(self, payload: Payload, size: int, stream: str) -> str:
+    def _reason(self, size: int, stream: str) -> str:
         limit = self._limit(stream)
         if size <= limit:
-            return f"the reading has {len(payload)} frames; at most {MAX_FRAMES} are taken"
+            return f"the reading has more than {MAX_FRAMES:,} frames; no more are taken"
         what = "`max_reading` of the input" if limit == self._max_reading else f"the share of stream {stream} in `spool.max_bytes`"
         return f"the reading has {size} bytes; this input takes at most {limit} ({what})"
 

@@ -16,7 +16,8 @@ from typing import Literal
 from device_agent.cli import summary
 from device_agent.config import Config, InputConfig
 from device_agent.configfile import Loaded, units
-from device_agent.errors import ConfigError
+from device_agent.errors import ConfigError, SpoolError
+from device_agent.redact import path as shown
 
 #: File systems that a power cut empties (proc(5), /proc/self/mountinfo).
 _VOLATILE = {"tmpfs", "ramfs", "overlay"}
@@ -39,6 +40,7 @@ def local(loaded: Loaded) -> Iterator[Finding]:
     """Yield what can be seen without the network."""
     config, places = loaded.config, loaded.places
     yield from _directory(config, places["spool", "directory"])
+    yield from _log(config.spool.directory)
     yield from _sizes(config)
     from device_agent.intake import check_inputs  # noqa: PLC0415  # brings zmq: not for the rest of this module
 
@@ -53,7 +55,8 @@ def local(loaded: Loaded) -> Iterator[Finding]:
         for name in ("certificate", "ca"):
             path = getattr(config.aws.iot, name)
             if path and not Path(path).is_file():
-                yield Finding("failed", f"{places['aws', 'iot', name]}: {path}: there is no such file; put it there, or correct the path")
+                place = places["aws", "iot", name]
+                yield Finding("failed", f"{place}: {shown(path)}: there is no such file; put it there, or correct the path")
 
 
 def online(loaded: Loaded) -> Iterator[Finding]:
@@ -94,6 +97,27 @@ def _directory(config: Config, place: str) -> Iterator[Finding]:
     else:
         yield _waiting(synced)
     yield _space(config, path, existing)
+
+
+def _log(directory: str) -> Iterator[Finding]:
+    """Look at the log that is there, quickly."""
+    from device_agent.spool.glance import glance  # noqa: PLC0415  # brings zstd and MessagePack: not for the rest of this module
+
+    if not Path(directory, "streams").is_dir():
+        return  # no agent has run here
+    try:
+        seen = glance(directory)
+    except (SpoolError, OSError) as error:
+        yield Finding("warning", f"spool: the log cannot be looked at: {error}")
+        return
+    for problem in seen.problems:
+        yield Finding("warning", f"spool: {problem}; `device-agent spool verify` reads the whole log and says what is lost and what to do")
+    if not seen.problems:
+        yield Finding(
+            "ok",
+            f"spool: {seen.segments:,} segments begin as they should, and the last of each stream is sound ({units.roughly(seen.read)} of "
+            f"{units.roughly(seen.bytes)} read); only `device-agent spool verify` reads every reading",
+        )
 
 
 def _try(path: Path) -> float:
@@ -196,7 +220,7 @@ def _secret(what: str, place: str, path: Path) -> Iterator[Finding]:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        yield Finding("failed", f"{place}: {path}: {error.strerror}; put it there, or correct the path")
+        yield Finding("failed", f"{place}: {shown(str(path))}: {error.strerror}; put it there, or correct the path")
         return
     if not stat.S_ISREG(mode):
         yield Finding("failed", f"{place}: {path} is not a file; correct the path")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from device_agent.configfile import textfile
 from device_agent.errors import ConfigError
 
 
@@ -15,7 +16,7 @@ def read_outputs(path: Path, *, needed: set[str]) -> dict[str, str]:
         ConfigError: the file cannot be read, or no stack has them.
     """
     try:
-        stacks = json.loads(path.read_text(encoding="utf-8"))
+        stacks = json.loads(textfile.decode(path.read_bytes(), str(path)))
     except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: cannot be read as outputs of `cdk deploy --outputs-file`: {why}") from None

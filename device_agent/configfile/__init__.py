@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_agent.config import Config
-from device_agent.configfile import environment, rules
+from device_agent.configfile import environment, rules, textfile
 from device_agent.configfile.build import build
 from device_agent.configfile.lines import find_lines
 from device_agent.configfile.places import Places
@@ -58,12 +58,7 @@ def read(path: Path, *, environ: Mapping[str, str]) -> Loaded:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{path}: is larger than 1 MiB, so it is not a config file")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from None
-    return _parse(text, str(path), environ=environ)
+    return _parse(textfile.decode(data, str(path)), str(path), environ=environ)
 
 
 def loads(text: str, name: str, *, environ: Mapping[str, str]) -> Config:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from device_agent.config import Config, InputConfig, Pattern, StreamConfig, Unit
-from device_agent.configfile import endpoints, units
+from device_agent.configfile import endpoints, hosts, units
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
 from device_agent.wire import names
@@ -24,7 +24,7 @@ _ONLY: Final = {"subscribe": Pattern.SUB, "reply": Pattern.REP, "message_id": Pa
 #: SendMessage reference: alphanumeric characters and punctuation, 128 at most.
 _GROUP: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _QUEUE_PATH: Final = re.compile(r"(/[^/?#]+)*/(?P<account>\d{12}|queue)/(?P<name>[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)", re.ASCII)
-_AWS_HOST: Final = re.compile(r"(?:.+\.)?(?:sqs|sqs-fips)\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)", re.ASCII)
+_NO_LOGIN: Final = "must not hold a user name or password; AWS credentials come from the environment, ~/.aws/credentials or aws.iot"
 
 
 def check(config: Config, document: dict[str, Any], report: Report) -> None:
@@ -65,6 +65,8 @@ def _aws(config: Config, report: Report) -> None:
     parts = _split(url)
     if url and (parts is None or parts.scheme not in {"http", "https"} or not parts.hostname):
         report.add(("aws", "endpoint_url"), f"{url!r} is not a URL, such as http://localhost:4566")
+    elif parts is not None and "@" in parts.netloc:
+        report.add(("aws", "endpoint_url"), _NO_LOGIN)
     if config.aws.iot is not None and ("/" in config.aws.iot.endpoint or " " in config.aws.iot.endpoint):
         report.add(("aws", "iot", "endpoint"), "must be a host name, without https:// and without a path")
 
@@ -111,16 +113,20 @@ def _queue(queue: str, region: str) -> str:
     parts = _split(queue)
     form = "https://sqs.<region>.amazonaws.com/<account>/<name>"
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        arn = queue.split(":")
-        if len(arn) == 6 and arn[0] == "arn":
-            return f"is an ARN; write the queue's URL, https://sqs.{arn[3]}.amazonaws.com/{arn[4]}/{arn[5]}"
-        return f"{queue!r} is not a queue URL, {form}"
+        url = hosts.url_of(queue)
+        return f"is an ARN; write the queue's URL, {url}" if url else f"{queue!r} is not a queue URL, {form}"
+    if "@" in parts.netloc:
+        return _NO_LOGIN
     if not _QUEUE_PATH.fullmatch(parts.path):
         return f"{queue!r} is not a queue URL: it must end with /<account of 12 digits>/<name of at most 80 letters, digits, '_' and '-'>"
-    match = _AWS_HOST.fullmatch(parts.hostname)
-    if match and region and match[1] != region:
-        return f"is a queue in {match[1]}, but aws.region is {region}"
-    if match and parts.scheme != "https":
+    return _host(parts, region)
+
+
+def _host(parts: SplitResult, region: str) -> str:
+    found = hosts.region_of(parts.hostname or "")
+    if found and region and found != region:
+        return f"is a queue in {found}, but aws.region is {region}"
+    if found and parts.scheme != "https":
         return "AWS takes no unencrypted requests for these queues; write https://"
     return ""
 

@@ -15,16 +15,18 @@ from typing import Final
 import zmq
 from zmq.utils import z85
 
+from device_agent.configfile import textfile
 from device_agent.errors import ConfigError
+from device_agent.redact import path as shown
 
 _KEY: Final = 40  # characters: 32 bytes in Z85 (RFC 32)
 
 
 def _field(path: Path, name: str) -> bytes:
     try:
-        lines = path.read_bytes().splitlines()
+        lines = textfile.decode(path.read_bytes(), str(path)).encode().splitlines()
     except OSError as error:
-        raise ConfigError(f"cannot read key file {path}: {error.strerror}; `device-agent keys` makes one") from error
+        raise ConfigError(f"cannot read key file {shown(str(path))}: {error.strerror}; `device-agent keys` makes one") from error
     for line in lines:
         key, equals, value = line.strip().partition(b"=")
         if equals and key.strip() == name.encode():
@@ -51,7 +53,7 @@ def secret_key(path: Path) -> tuple[bytes, bytes]:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigError(f"cannot read secret key {path}: {error.strerror}; `device-agent keys` makes one") from error
+        raise ConfigError(f"cannot read secret key {shown(str(path))}: {error.strerror}; `device-agent keys` makes one") from error
     if stat.S_IMODE(mode) & 0o077:
         raise ConfigError(f"secret key {path} is readable by others (mode {stat.S_IMODE(mode):04o}); run: chmod 600 {path}")
     secret = _field(path, "secret-key")
@@ -71,7 +73,7 @@ def allowed_keys(entries: tuple[str, ...]) -> frozenset[str]:
         elif entry.exists():
             files = [entry]
         else:
-            raise ConfigError(f"allowed keys {entry}: there is no such file or directory")
+            raise ConfigError(f"allowed keys {shown(str(entry))}: there is no such file or directory")
         keys.update(_field(file, "public-key").decode() for file in files)
     return frozenset(keys)
 

@@ -32,4 +32,5 @@ The way through the files
     writer, lane                          the thread: group commit; what waits for it, a stream
     spool                                 the composition: `Sink` and `Source`
     places, tools, following, mending     for people: where things are; ls, verify, cat, export; tail; repair
+    glance                                the same for `check`: how segments begin, and the last ones
 """

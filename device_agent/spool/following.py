@@ -69,7 +69,7 @@ class Follower:
                 data = segments.read(self._files, place.path, self._position)
             except FileNotFoundError:
                 continue  # delivered and deleted meanwhile; the next segment's base says how many that were
-            found = scan(data, number=place.number, base=self._next, end=place.end)
+            found = scan(data, number=place.number, base=self._next, end=place.end, middle=self._position > 0)
             self._position += found.valid
             self._next = found.next
             yield from content_of(place, data, found, first=1, last=UNKNOWN, tell=self._problem)

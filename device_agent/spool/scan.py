@@ -81,18 +81,20 @@ class Scan:
 UNKNOWN: Final = 2**63
 
 
-def scan(data: bytes, *, number: int, base: int, end: int = UNKNOWN) -> Scan:
+def scan(data: bytes, *, number: int, base: int, end: int = UNKNOWN, middle: bool = False) -> Scan:
     """Read segment `number`, which begins with sequence number `base`.
 
     `end` is the base of the next segment. Without it (the last segment) the envelope at the end is reported as open, and nothing that
-    follows the last sound record counts as damage: it is a torn tail.
+    follows the last sound record counts as damage: it is a torn tail. `middle`: the bytes do not begin with the segment, and so perhaps
+    within an envelope.
     """
-    return _Scanner(data, number, base, end).run()
+    return _Scanner(data, number, base, end, middle=middle).run()
 
 
 class _Scanner:
-    def __init__(self, data: bytes, number: int, base: int, end: int) -> None:
+    def __init__(self, data: bytes, number: int, base: int, end: int, *, middle: bool) -> None:
         self._data, self._number, self._end = data, number, end
+        self._middle = base if middle else -1  # while no number after this one was seen, an envelope may have begun before the data
         self._out = Scan(next=base)
         self._bad: tuple[int, int] | None = None  # damaged bytes from, to, whose numbers are not known yet
 
@@ -141,6 +143,8 @@ class _Scanner:
     def _overlaps(self, header: Header) -> bool:
         """Whether a record belongs to an envelope that began among numbers of another: with it a reader would get these twice."""
         begins, envelope = header.first - header.offset, self._out.open
+        if self._out.next == self._middle:
+            return False
         return begins < self._out.next <= header.first and (envelope is None or envelope.first != begins)
 
     def _data_record(self, position: int, header: Header) -> None:

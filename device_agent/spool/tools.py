@@ -36,6 +36,8 @@ __all__ = [
     "verify",
 ]
 
+#: What is wrong with a last segment that a crash interrupted.
+HALF: Final = "half-written end"
 DAMAGE: Final = (
     "Nothing needs to be done for the agent: it sets the bytes aside (`device-agent quarantine ls`), tells the cloud which readings are "
     "missing, and goes on. `device-agent spool export` takes out the rest. Look at the card: `dmesg`, or a new one."
@@ -121,7 +123,7 @@ def _look(directory: str, stream: str, files: Files, progress: Progress | None, 
     for place in with_progress(directory, stream, files, progress):
         looked = scanned(files, place)
         if looked is not None:
-            yield _listed(place, *looked, decode=decode)
+            yield listed(place, *looked, decode=decode)
 
 
 def cat(
@@ -165,12 +167,13 @@ def content_of(
             yield from _readings(place, data, entry, tell)
 
 
-def _listed(place: Place, data: bytes, found: Scan, *, decode: bool) -> Listed:
+def listed(place: Place, data: bytes, found: Scan, *, decode: bool) -> Listed:
+    """Return what a segment's bytes say."""
     damage = [_damage(place, one) for one in found.damage]
     problems = [one for one in damage if one.length or one.lost]
     half = torn(data, found) if place.end == UNKNOWN else 0
     if half and found.valid:
-        problems.append(Problem(position=found.valid, length=half, what="half-written end", lost=(), advice=TORN))
+        problems.append(Problem(position=found.valid, length=half, what=HALF, lost=(), advice=TORN))
     elif half:
         problems.append(Problem(position=0, length=half, what="nothing in it is sound", lost=(), advice=UNSOUND))
     if found.epoch and found.epoch != place.epoch:

@@ -126,11 +126,11 @@ class Sqs:
         except _UNREADABLE as error:
             raise NotSent(Cause.FOREIGN, f"{urlsplit(self._endpoint(queue)).netloc} {_FOREIGN} ({type(error).__name__})") from error
         except BotoCoreError as error:
-            raise NotSent(_cause(error), _one_line(error)) from None
+            raise NotSent(_cause(error), verdicts.words(error)) from None
         except NotNow:
             raise
         except Exception as error:  # whatever a library raises on a bad network or answer must not end a sender; it is told
-            raise NotSent(Cause.UNKNOWN, f"{type(error).__name__}: {_one_line(error)}") from error
+            raise NotSent(Cause.UNKNOWN, f"{type(error).__name__}: {verdicts.words(error)}") from error
 
     def _verdict(self, error: ClientError) -> NotSent | Refused:
         told = error.response.get("Error", {})
@@ -215,10 +215,6 @@ def _cause(error: BotoCoreError) -> Cause:
     if isinstance(error, SSLError):
         return Cause.TLS
     return Cause.NETWORK if isinstance(error, HTTPClientError | UnreachableError) else Cause.UNKNOWN
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 #: What a form leaves as it is; and all other bytes, as `quote_plus` writes them.

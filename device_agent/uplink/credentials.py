@@ -27,10 +27,11 @@ from botocore.parsers import ResponseParserError
 from device_agent.config import AwsConfig, IotConfig
 from device_agent.descriptors import SHORT
 from device_agent.errors import ConfigError
+from device_agent.redact import path as shown
 from device_agent.uplink import foreign
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.http import Http
-from device_agent.uplink.verdicts import Cause, NotSent
+from device_agent.uplink.verdicts import Cause, NotSent, words
 
 #: Credentials are renewed when less than this share of their life is left ...
 _RENEW_SHARE: Final = 0.2
@@ -71,11 +72,11 @@ class ChainCredentials:
         except ClientError as error:  # of STS or SSO
             told = error.response
             known = told.get("ResponseMetadata", {}).get("RequestId") and not str(told.get("Error", {}).get("Code", "0")).isdecimal()
-            raise NotSent(Cause.CREDENTIALS if known else Cause.FOREIGN, f"AWS credentials: {error}") from None
+            raise NotSent(Cause.CREDENTIALS if known else Cause.FOREIGN, f"AWS credentials: {words(error)}") from None
         except ResponseParserError as error:
-            raise NotSent(Cause.FOREIGN, f"AWS credentials: {error}") from None
+            raise NotSent(Cause.FOREIGN, f"AWS credentials: {words(error)}") from None
         except BotoCoreError as error:
-            raise NotSent(Cause.CREDENTIALS, f"AWS credentials: {error}") from None
+            raise NotSent(Cause.CREDENTIALS, f"AWS credentials: {words(error)}") from None
         return frozen
 
     def forget(self) -> None:
@@ -131,7 +132,7 @@ class IotCredentials:
         try:
             answer = self._http.send(AWSRequest(method="GET", url=url, headers=headers).prepare())
         except BotoCoreError as error:
-            raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host}: {error}") from None
+            raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host}: {words(error)}") from None
         if answer.status_code != 200:
             foreign.check(answer)
             why = " ".join(answer.text.split())[:200]
@@ -162,7 +163,7 @@ def check_files(iot: IotConfig) -> None:
         except OSError as error:
             if error.errno in SHORT:
                 raise
-            wrong.append(f"{name}: {path} cannot be read ({error.strerror}); put the file there or correct the path")
+            wrong.append(f"{name}: {shown(path)} cannot be read ({error.strerror}); put the file there or correct the path")
             continue
         if name == "private_key" and mode & (stat.S_IRWXG | stat.S_IRWXO):
             wrong.append(f"private_key: {path} can be read by others (mode {stat.S_IMODE(mode):04o}); run: chmod 0600 {path}")

@@ -17,6 +17,7 @@ from device_agent.cli.commands.init import propose_device
 from device_agent.config import Pattern
 from device_agent.uplink.probe import Look
 from device_agent.wire.names import is_device
+from tests.cli.boards import Board
 
 REGION = "eu-west-1"
 TELEMETRY = f"https://sqs.{REGION}.amazonaws.com/123456789012/telemetry"
@@ -307,3 +308,21 @@ def test_every_example_finds_its_input_in_the_file_that_init_writes(
     (source,) = [one for one in configfile.load(path, environ={}).input if endpoint in one.bind]
     assert source.pattern is pattern
     assert setting is None or getattr(source, setting[0]) == setting[1]
+
+
+def test_check_looks_at_the_log_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = Board(tmp_path)
+    board.put("telemetry", *(b"reading %d" % number for number in range(50)))
+    board.close()
+    words = ["check", "--config", str(board.config)]
+    main(words)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "begin as they should, and the last of each stream is sound" in shown
+    assert "only `device-agent spool verify` reads every reading" in shown
+    data = bytearray(board.segment("telemetry").read_bytes())
+    data[90] ^= 0xFF
+    board.segment("telemetry").write_bytes(data)
+    main(words)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"warning spool: {board.segment('telemetry')}" in shown
+    assert "`device-agent spool verify` reads the whole log and says what is lost" in shown

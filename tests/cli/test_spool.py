@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -158,7 +159,7 @@ def test_tail_prints_the_last_readings_and_follows(
             raise KeyboardInterrupt
         board.put("telemetry", b"new")
 
-    monkeypatch.setattr(tail_command.time, "sleep", sleep)
+    monkeypatch.setattr(tail_command, "time", SimpleNamespace(sleep=sleep))  # and nobody else's
     capsys.readouterr()
     assert tail("--stream", "telemetry", "--lines", "0", "--follow") == (0, [5, 6])
 

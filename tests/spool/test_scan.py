@@ -160,3 +160,20 @@ def test_a_record_with_numbers_that_nobody_writes_changes_nothing(fields: dict[s
     assert found.entries == []
     assert found.open is not None
     assert (found.open.first, found.open.count, found.next) == (1, 6, 7)
+
+
+def test_an_envelope_that_overlaps_another_is_damage_and_not_given_to_anybody() -> None:
+    """Such records have right checksums and impossible numbers: a reader would get the numbers 5 to 8 twice, with two contents."""
+    from tests.lab import fuzzlog
+
+    data = fuzzlog.records()
+    end = scan(data, number=1, base=1).next
+    block = fuzzlog.a_block()
+    wrong = Record(kind=Kind.DATA, first=end, count=3, time=1, body=block, offset=4).encode(1)
+    sound = Record(kind=Kind.DATA, first=end + 3, count=3, time=1, body=block).encode(1)
+    found = scan(data + wrong + sound, number=1, base=1)
+    firsts = [entry.first for entry in found.entries if not entry.notice]
+    assert firsts == sorted(set(firsts))
+    assert (end, end + 2) in {(one.first, one.last) for one in found.damage}
+    assert found.open is not None
+    assert found.open.first == end + 3

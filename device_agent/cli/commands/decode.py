@@ -31,11 +31,11 @@ def run(args: argparse.Namespace) -> int:
     good = True
     for name in args.files or ["-"]:
         if name == "-":
-            sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]  # a text file, in practice
+            sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")  # type: ignore[union-attr]  # a text file, in practice
             good &= _stream(sys.stdin, "stdin")
             continue
         try:
-            with Path(name).open(encoding="utf-8", errors="surrogateescape") as file:
+            with Path(name).open(encoding="utf-8-sig", errors="surrogateescape") as file:
                 good &= _stream(file, name)
         except OSError as error:
             if error.filename is None:  # not of this file: standard output is closed or full

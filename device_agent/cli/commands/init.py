@@ -14,7 +14,9 @@ import re
 import sys
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from device_agent.configfile import hosts
 from device_agent.errors import ConfigError
 
 HELP = "write a commented agent.toml for this board"
@@ -127,8 +129,10 @@ def propose_device(host: str) -> str:
 
 def region_of(queue: str) -> str:
     """Return the region in a queue's URL, empty where it has none (the local cloud's)."""
-    match = re.match(r"https?://sqs\.([a-z0-9-]+)\.amazonaws\.", queue)
-    return match[1] if match else ""
+    try:
+        return hosts.region_of(urlsplit(queue).hostname or "")
+    except ValueError:
+        return ""  # no URL: reading what is written says so
 
 
 def _ask(question: str, proposal: str, *, ask: bool) -> str:
