@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+ZIG_VERSION := 0.17.0
 SECONDS ?= 20
 
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 .PHONY: setup
-setup: $(VENV)/.installed $(VENV)/.cdk ## Install everything, pinned, into .venv (the other targets do it by themselves)
+setup: $(VENV)/.installed $(VENV)/.cdk $(VENV)/.drain ## Install everything, pinned, into .venv (the other targets do it by themselves)
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "there is no '$(PYTHON)' here. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
@@ -28,6 +29,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 $(VENV)/.cdk: $(VENV)/.installed localcloud/package-lock.json
 	@echo "setting up: the CDK command line (once)"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix localcloud --loglevel=error --no-audit --no-fund >/dev/null  # errors still show
+	@touch $@
+
+# The intake's inner loop in C; goes on without a compiler, and says so. Zig from PyPI stands in for a missing one.
+$(VENV)/.drain: $(VENV)/.installed device_agent/intake/native/drain.c tools/drain.py
+	@for name in $${CC:-cc} cc gcc clang; do command -v $${name%% *} >/dev/null && exit 0; done; \
+	echo "setting up: no C compiler here, so zig from PyPI (once, about 90 MB)"; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python ziglang==$(ZIG_VERSION) || true
+	@$(BIN)/python -m tools.drain
 	@touch $@
 
 .PHONY: demo
@@ -49,21 +58,21 @@ $(VENV)/oldest/.installed: requirements-oldest.lock $(VENV)/.installed
 	@touch $@
 
 .PHONY: test-oldest
-test-oldest: $(VENV)/oldest/.installed ## The device's tests on the versions that Debian 12 packages
+test-oldest: $(VENV)/oldest/.installed $(VENV)/.drain ## The device's tests on the versions that Debian 12 packages
 	@$(VENV)/oldest/bin/python -m pytest -p no:cacheprovider tests/agent tests/config tests/wire tests/intake tests/spool tests/uplink tests/contract tests/faults $(ARGS)
 
 .PHONY: bench bench-quick
-bench: $(VENV)/.installed ## Every promised figure, measured here; some minutes, wants an idle machine
+bench: $(VENV)/.installed $(VENV)/.drain ## Every promised figure, measured here; some minutes, wants an idle machine
 	@$(BIN)/python -m bench $(ARGS)
-bench-quick: $(VENV)/.installed ## The same in about a minute, coarser
+bench-quick: $(VENV)/.installed $(VENV)/.drain ## The same in about a minute, coarser
 	@$(BIN)/python -m bench --quick $(ARGS)
 
 .PHONY: torture soak fuzz
-torture: $(VENV)/.installed ## A thousand kills at full rate
+torture: $(VENV)/.installed $(VENV)/.drain ## A thousand kills at full rate
 	@$(BIN)/python -m tests.lab.torture $(ARGS)
-soak: $(VENV)/.installed ## Load with outages for MINUTES=30: memory, threads, files and disk stay flat
+soak: $(VENV)/.installed $(VENV)/.drain ## Load with outages for MINUTES=30: memory, threads, files and disk stay flat
 	@$(BIN)/python -m tests.lab.soak --minutes $(or $(MINUTES),30) $(ARGS)
-fuzz: $(VENV)/.installed ## Look for what breaks: rubbish for everything that reads, then random examples for the property tests
+fuzz: $(VENV)/.installed $(VENV)/.drain ## Look for what breaks: rubbish for everything that reads, then random examples for the property tests
 	@$(BIN)/python -m tests.lab.fuzz $(or $(ARGS),all --seconds 300)
 	@$(if $(ARGS),,$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=search)
 
@@ -94,5 +103,5 @@ lock: $(VENV)/.installed ## Resolve the newest allowed versions into requirement
 
 .PHONY: clean
 clean: ## Remove everything that was made
-	@rm -rf $(VENV) .cache build dist cdk.out localcloud/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) device_agent/intake/native/drain.so .cache build dist cdk.out localcloud/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

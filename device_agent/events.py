@@ -143,6 +143,11 @@ def descriptors_bound(*, connections: int, wanted: int) -> None:
 # intake
 
 
+def receiver_path(path: str) -> None:
+    """Which of the two inner loops receives: the one in C, or the slower one in Python and why."""
+    _say(logging.INFO, "readings are received by", path=path)
+
+
 def input_open(*, input: str, endpoints: list[str]) -> None:  # noqa: A002  # the word for it everywhere
     """An input is bound."""
     _say(logging.INFO, "listening", input=input, endpoints=",".join(endpoints))

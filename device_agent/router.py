@@ -17,7 +17,8 @@ from typing import Final
 
 from device_agent.config import InputConfig
 from device_agent.ports import Batch, Replies
-from device_agent.wire.block import Labels, Payload, Run, is_label
+from device_agent.wire.block import Payload, Run
+from device_agent.wire.labels import Labels, is_label
 from device_agent.wire.limits import KIB, MAX_FRAMES, MAX_LABEL
 from device_agent.wire.packed import Packed
 
@@ -59,6 +60,19 @@ class Received:
         return len(self.payloads)
 
 
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What became of a turn: batches, at most one a stream and in order within it, and readings that are too large."""
+
+    batches: list[Batch]
+    oversize: list[Oversize]
+    readings: int  # of both
+    size: int  # bytes of all frames that were received
+
+    def __add__(self, other: Routed) -> Routed:
+        return Routed(self.batches + other.batches, self.oversize + other.oversize, self.readings + other.readings, self.size + other.size)
+
+
 class _Part:
     """Readings of one turn for one stream, while they are gathered."""
 
@@ -88,26 +102,41 @@ class Router:
         self._max_reading = config.max_reading
         self._stream_max = max_reading
         self._replies = replies
-        self._first_frame = config.topic == FIRST_FRAME
-        self._topic = None if config.topic in {NO_TOPIC, FIRST_FRAME} else config.topic
-        if self._topic is not None and not is_label(self._topic):
+        self.first_frame = config.topic == FIRST_FRAME
+        #: The topic of every reading, if it is fixed.
+        self.topic = None if config.topic in {NO_TOPIC, FIRST_FRAME} else config.topic
+        if self.topic is not None and not is_label(self.topic):
             raise ValueError(f"topic of input {config.name!r} is longer than {MAX_LABEL} bytes in UTF-8")
-        self._home = config.stream if self._topic is None else self.stream_of(self._topic)
+        self._home = config.stream if self.topic is None else self.stream_of(self.topic)
         self._known: dict[bytes, tuple[str | None, str]] = {}
         #: Every stream that a reading of this input can go to.
         self.streams: tuple[str, ...] = tuple(
-            dict.fromkeys((config.stream, *(route.stream for route in config.route))) if self._first_frame else (self._home,)
+            dict.fromkeys((config.stream, *(route.stream for route in config.route))) if self.first_frame else (self._home,)
         )
+
+    @property
+    def certain(self) -> int:
+        """Bytes up to which a reading is taken wherever it goes."""
+        return min(map(self._limit, self.streams))
 
     def stream_of(self, topic: str) -> str:
         """Return the stream of the longest route that `topic` begins with."""
         return next((stream for prefix, stream in self._routes if topic.startswith(prefix)), self._stream)
 
+    def stream_for(self, topic: str | None) -> str:
+        """Return the stream of a reading that came with `topic`, or without one."""
+        return self._home if topic is None else self.stream_of(topic)
+
+    def routed(self, received: Received) -> Routed:
+        """Return what becomes of one turn."""
+        batches, oversize = self.route(received)
+        return Routed(batches, oversize, len(received), received.size)
+
     def route(self, received: Received) -> tuple[list[Batch], list[Oversize]]:
         """Return the batches of one turn, one a stream, and the readings that are too large."""
         if not received.payloads:
             return [], []
-        if (received.plain or not self._first_frame) and (simple := self._whole(received)):
+        if (received.plain or not self.first_frame) and (simple := self._whole(received)):
             return [simple], []
         return self._one_by_one(received)
 
@@ -119,8 +148,8 @@ class Router:
                 return None
         if not received.plain and any(isinstance(payload, list) and len(payload) > MAX_FRAMES for payload in received.payloads):
             return None
-        payloads = Packed(received.payloads) if _many_and_small(received) else received.payloads  # type: ignore[arg-type]  # they are plain
-        run = Run(received.time, received.synced, payloads, self._topic, received.clients)
+        payloads = Packed.of(received.payloads) if _many_and_small(received) else received.payloads  # type: ignore[arg-type]  # they are plain
+        run = Run(received.time, received.synced, payloads, self.topic, received.clients)
         return Batch(self._home, run, received.size, self._replies, received.tokens)
 
     def _limit(self, stream: str) -> int:
@@ -149,8 +178,8 @@ class Router:
 
     def _split(self, payload: Payload) -> tuple[str | None, str, Payload]:
         """Return the topic, the stream, and the reading without its topic."""
-        if not self._first_frame:
-            return self._topic, self._home, payload
+        if not self.first_frame:
+            return self.topic, self._home, payload
         if isinstance(payload, bytes) or len(payload) < 2:
             return None, self._home, payload
         topic, stream = self._known.get(payload[0]) or self._learn(payload[0])
@@ -175,7 +204,7 @@ class Router:
         return f"the reading has {size} bytes; this input takes at most {limit} ({what})"
 
     def _batch(self, stream: str, part: _Part, received: Received) -> Batch:
-        topics: Labels = part.topics if self._first_frame else self._topic
+        topics: Labels = part.topics if self.first_frame else self.topic
         clients = part.clients if isinstance(received.clients, list) else received.clients
         run = Run(received.time, received.synced, part.payloads, topics, clients)
         return Batch(stream, run, part.size, self._replies, None if received.tokens is None else part.tokens)

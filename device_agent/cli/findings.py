@@ -42,12 +42,13 @@ def local(loaded: Loaded) -> Iterator[Finding]:
     yield from _directory(config, places["spool", "directory"])
     yield from _log(config.spool.directory)
     yield from _sizes(config)
-    from device_agent.intake import check_inputs  # noqa: PLC0415  # brings zmq: not for the rest of this module
+    from device_agent.intake import check_inputs, receiver_path  # noqa: PLC0415  # brings zmq: not for the rest of this module
 
     mistakes = check_inputs(config.input)
     yield from (Finding("failed", places.say(mistake)) for mistake in mistakes)
     if not mistakes:
         yield Finding("ok", "inputs: endpoints, socket directories and key files")
+    yield Finding("ok", f"receiver: {receiver_path()}")
     for source in config.input:
         yield from _openness(source)
     if config.aws.iot is not None:

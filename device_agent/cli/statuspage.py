@@ -32,6 +32,8 @@ def lines(status: Mapping[str, Any], *, now: float, before: Mapping[str, Any] | 
     )
     spool = status.get("spool", {})
     yield f"spool {spool.get('directory', '-')}: {units.roughly(spool.get('bytes', 0))} of {units.roughly(spool.get('max_bytes', 0))}"
+    for path in dict.fromkeys(source["receiver"] for source in status.get("inputs", {}).values() if "receiver" in source):
+        yield from _wrapped(f"receiver {path}")
     yield ""
     rate = ("a second",) if before is not None else ()
     yield from table.lines(("input", "pattern", "peers", "received", "size", *rate, "state"), list(_inputs(status, before)))
@@ -42,7 +44,11 @@ def lines(status: Mapping[str, Any], *, now: float, before: Mapping[str, Any] | 
     if problems:
         yield ""
     for problem in problems:
-        yield from textwrap.wrap(problem, _WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+        yield from _wrapped(problem)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def _inputs(status: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[tuple[object, ...]]:

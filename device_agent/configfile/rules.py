@@ -16,7 +16,7 @@ from device_agent.configfile import endpoints, hosts, units
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
 from device_agent.wire import names
-from device_agent.wire.block import is_label
+from device_agent.wire.labels import is_label
 from device_agent.wire.limits import MAX_LABEL
 
 #: Keys that mean something for one pattern only.

@@ -9,7 +9,7 @@ Promises
 
 How: `receiver` is the one thread that owns the context and all sockets. `inputs` makes them: `sockets` (with `ipc`, `curve`, `zap`: what
 each endpoint needs), `connections` (how many there are), and a pattern (`pull_sub`, `rep`, `router_dealer`). `acceptor` lets connections
-in; `frames` is the inner loop; `replies` the way back.
+in; `native` is the inner loop in C, `frames` the one in Python for where that was not built; `replies` is the way back.
 """
 
 from __future__ import annotations
@@ -25,14 +25,20 @@ from device_agent.descriptors import Descriptors
 from device_agent.errors import DeviceAgentError
 from device_agent.intake.check import address_of, check_free, check_inputs
 from device_agent.intake.keys import make_keys
+from device_agent.intake.native import library
 from device_agent.intake.receiver import Receiver
 from device_agent.metrics import Metrics
 from device_agent.ports import Sink
 
-__all__ = ["Intake", "check_free", "check_inputs", "make_keys"]
+__all__ = ["Intake", "check_free", "check_inputs", "make_keys", "receiver_path"]
 
 _START: float = 30.0  # seconds; binding takes milliseconds, resolving a host name to connect to may take longer
 _STOP: float = 10.0  # seconds beyond the drain time
+
+
+def receiver_path() -> str:
+    """Tell which path receives readings in this process: `native`, or `python` and why."""
+    return str(library.find())
 
 
 class Intake:
@@ -57,6 +63,7 @@ class Intake:
         if self._error is not None:
             self._thread.join()
             raise self._error
+        events.receiver_path(receiver_path())
 
     def _run(self) -> None:
         try:
@@ -125,5 +132,8 @@ class Intake:
         return self._thread.is_alive()
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Describe each input by its name: pattern, endpoints as bound, listening, peers, state (`read`, `refuse` or `wait`)."""
-        return self._receiver.status()
+        """Describe each input by its name.
+
+        Pattern, endpoints as bound, listening, peers, state (`read`, `refuse` or `wait`), and which path receives.
+        """
+        return {name: source | {"receiver": receiver_path()} for name, source in self._receiver.status().items()}

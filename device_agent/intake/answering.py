@@ -20,7 +20,7 @@ from device_agent.intake.frames import TURN_BYTES, TURN_READINGS, FrameReader
 from device_agent.intake.replies import MAX_WAITING, Outbox, Slot
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Batch, Sink
-from device_agent.router import Oversize, Received, size_of
+from device_agent.router import Oversize, Received, Routed, size_of
 from device_agent.wire.block import Payload
 
 _NOT_LISTENING = f"{MAX_WAITING} answers wait for you: take them first, then send again"
@@ -66,7 +66,7 @@ class Answering(Channel):
         self._verdicts.append((batch, 0, reason or "not kept"))
         self._wake()
 
-    def receive(self, time: int, synced: bool) -> Received:  # data, as in Run
+    def receive(self, time: int, synced: bool) -> Routed:  # data, as in Run
         """Receive a turn; what cannot be taken is answered at once."""
         payloads: list[Payload] = []
         clients: list[str | None] = []
@@ -94,7 +94,8 @@ class Answering(Channel):
         except zmq.Again:
             pass  # nothing is left
         labels = clients if self.config.curve is not None else None
-        return Received(time=time, synced=synced, payloads=payloads, size=size, plain=plain, clients=labels, tokens=tokens)
+        received = Received(time=time, synced=synced, payloads=payloads, size=size, plain=plain, clients=labels, tokens=tokens)
+        return self._router.routed(received)
 
     def handed_over(self, batch: Batch) -> None:
         """Count what the sink owes an answer for."""

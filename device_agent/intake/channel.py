@@ -15,7 +15,7 @@ from device_agent import events
 from device_agent.config import InputConfig
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Batch, Replies, Sink, Verdict
-from device_agent.router import Oversize, Received, Router
+from device_agent.router import Oversize, Routed, Router
 from device_agent.wire.limits import MIB
 
 #: Bytes that ZeroMQ may hold of one peer before the log says which setting bounds them: a sixteenth of a board of 512 MB.
@@ -65,7 +65,7 @@ class Channel(ABC):
         return Gate.REFUSE if full else Gate.READ
 
     @abstractmethod
-    def receive(self, time: int, synced: bool) -> Received:  # data, as in Run
+    def receive(self, time: int, synced: bool) -> Routed:  # data, as in Run
         """Receive a turn without blocking; `gate` said that it may be."""
 
     def turn(self, time: int, synced: bool) -> int:  # data, as in Run
@@ -73,8 +73,7 @@ class Channel(ABC):
         received = self.receive(time, synced)
         if self._sample is not None:
             self._weigh(received)
-        batches, oversize = self._router.route(received)
-        for batch in batches:
+        for batch in received.batches:
             if batch.stream in self._full:
                 self.refuse(batch, self._full[batch.stream])
             else:
@@ -82,15 +81,15 @@ class Channel(ABC):
                 self.metrics.received_bytes += batch.size
                 self.handed_over(batch)
                 self._sink.put(batch)
-        for reading in oversize:
+        for reading in received.oversize:
             self.metrics.oversize += 1
             self.too_large(reading)
-        return len(received)
+        return received.readings
 
-    def _weigh(self, received: Received) -> None:
+    def _weigh(self, received: Routed) -> None:
         """Tell once if the readings are so large that ZeroMQ may hold more of a peer than `HELD`: it counts messages, not bytes."""
         count, size = self._sample or (0, 0)
-        count, size = count + len(received), size + received.size
+        count, size = count + received.readings, size + received.size
         self._sample = (count, size)
         if count < _SAMPLE:
             return

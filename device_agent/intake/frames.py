@@ -16,7 +16,7 @@ from typing import Final
 import zmq
 
 from device_agent.intake.rcvmore import MoreFlags
-from device_agent.router import Received, size_of
+from device_agent.router import Received, Routed, Router, size_of
 from device_agent.wire.block import Payload
 from device_agent.wire.limits import KIB, MAX_FRAMES, MAX_READING, MIB
 
@@ -44,6 +44,10 @@ class FrameReader:
         self._more = MoreFlags(socket, _CHUNK[1])
         self._authenticated = authenticated
         self._limit = _CHUNK[0]
+
+    def routed(self, router: Router, time: int, synced: bool) -> Routed:  # data, as in Run
+        """See `readers.Reader`."""
+        return router.routed(self.turn(time, synced))
 
     def turn(self, time: int, synced: bool) -> Received:  # data, as in Run
         """Receive a turn of readings, all frames of each being payload."""

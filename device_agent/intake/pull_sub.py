@@ -14,10 +14,10 @@ import zmq
 from device_agent import events
 from device_agent.config import InputConfig
 from device_agent.intake.channel import Channel
-from device_agent.intake.frames import FrameReader
+from device_agent.intake.readers import reader
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Sink
-from device_agent.router import Oversize, Received
+from device_agent.router import Oversize, Routed
 
 #: Seconds between two log lines about readings that are too large: a program that sends one sends many.
 SELDOM: Final = 60.0
@@ -32,11 +32,16 @@ class PullSub(Channel):
         super().__init__(config, socket, sink=sink, metrics=metrics)
         self._monotonic = monotonic
         self._silent_until = float("-inf")
-        self._reader = FrameReader(socket, authenticated=config.curve is not None)
+        self._reader = reader(socket, topics=self._router.first_frame, authenticated=config.curve is not None)
 
-    def receive(self, time: int, synced: bool) -> Received:  # data, as in Run
+    def become(self, config: InputConfig) -> None:
+        """Go on; whether a reading's first frame is its topic may have changed."""
+        super().become(config)
+        self._reader = reader(self.socket, topics=self._router.first_frame, authenticated=config.curve is not None)
+
+    def receive(self, time: int, synced: bool) -> Routed:  # data, as in Run
         """Receive a turn of readings."""
-        return self._reader.turn(time, synced)
+        return self._reader.routed(self._router, time, synced)
 
     def too_large(self, reading: Oversize) -> None:
         """The peer cannot be told: keep it where people can look at it, and tell the log."""

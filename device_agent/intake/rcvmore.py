@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any, Final
 
 import zmq
+
+from device_agent.intake import libzmq
 
 _INT: Final = ctypes.sizeof(ctypes.c_int)
 
@@ -68,13 +69,9 @@ class MoreFlags:
 
 
 def _getsockopt() -> Callable[..., int] | None:
-    """Return libzmq's function out of the very library that pyzmq's backend is linked with."""
-    for backend in ("zmq.backend.cython._zmq", "zmq.backend.cython.socket"):  # pyzmq 26 and newer; 24 and 25
-        try:
-            library: Any = ctypes.PyDLL(import_module(backend).__file__)
-            function: Callable[..., int] = library.zmq_getsockopt
-        except (ImportError, OSError, AttributeError):
-            continue  # another version or backend: the next
-        library.zmq_getsockopt.restype = None  # the preset answer tells whether it failed
-        return function
-    return None
+    found = libzmq.library()
+    if found is None:
+        return None
+    function: Callable[..., int] = found.zmq_getsockopt
+    found.zmq_getsockopt.restype = None  # the preset answer tells whether it failed
+    return function

@@ -325,7 +325,7 @@ class Receiver:
     def _lose(self, entry: Input, end: float) -> None:
         """Count what the stream does not take and ZeroMQ holds: nobody else will."""
         lost = 0
-        while self._clock.monotonic() < end and (readings := len(entry.channel.receive(0, False))):
+        while self._clock.monotonic() < end and (readings := entry.channel.receive(0, False).readings):
             lost += readings
         if lost:
             entry.channel.metrics.lost += lost

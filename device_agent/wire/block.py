@@ -17,7 +17,6 @@ Version 1 is a map of five columns (golden files pin the bytes):
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,15 +25,14 @@ from typing import Any, Final
 
 import msgpack
 
-from device_agent.wire import zstd
+from device_agent.wire import labels, zstd
 from device_agent.wire.errors import EnvelopeError
+from device_agent.wire.labels import Labels, Numbered, is_label, little_endian
 from device_agent.wire.limits import MAX_DECODED, MAX_FRAMES, MAX_LABEL, MAX_READING, MAX_READINGS, MAX_TIME
 from device_agent.wire.packed import Packed, items, packer
 
 #: One frame, or all frames of a reading with none or several.
 Payload = bytes | list[bytes]
-#: One value for all readings of a run, or one each.
-Labels = str | None | list[str | None]
 
 _COLUMNS: Final = {"t", "s", "T", "C", "p"}
 _MAP: Final = b"\x85"  # MessagePack: a map of five
@@ -63,7 +61,7 @@ class Run:
 
     def part(self, part: slice) -> Run:
         """Return some of the readings as a run."""
-        topics, clients = (labels[part] if isinstance(labels, list) else labels for labels in (self.topics, self.clients))
+        topics, clients = (column[part] if isinstance(column, list | Numbered) else column for column in (self.topics, self.clients))
         return Run(self.received, self.synced, self.payloads[part], topics, clients)
 
 
@@ -109,20 +107,20 @@ def encode_columns(runs: Sequence[Run]) -> bytes:
         else:
             states += (int(run.synced), count)
     pack = packer().pack
-    labels = {
+    columns = {
         "t": times,
         "s": states,
-        "T": _pack_labels([(run.topics, len(run)) for run in runs]),
-        "C": _pack_labels([(run.clients, len(run)) for run in runs]),
+        "T": labels.pack([(run.topics, len(run)) for run in runs]),
+        "C": labels.pack([(run.clients, len(run)) for run in runs]),
     }
     head = packer().pack_array_header(sum(map(len, runs)))
-    return b"".join((_MAP, items(pack(labels), len(labels)), _PAYLOADS, head, *_payloads(runs)))
+    return b"".join((_MAP, items(pack(columns), len(columns)), _PAYLOADS, head, *_payloads(runs)))
 
 
 def _payloads(runs: Sequence[Run]) -> Iterator[memoryview]:
     for run in runs:
         if isinstance(run.payloads, Packed):
-            yield from run.payloads.items()
+            yield run.payloads.items()
         else:
             yield items(packer().pack(run.payloads), len(run))
 
@@ -130,26 +128,6 @@ def _payloads(runs: Sequence[Run]) -> Iterator[memoryview]:
 def encode(runs: Sequence[Run], *, level: int = 1) -> bytes:
     """Return the runs' readings as one data block."""
     return zstd.compress(encode_columns(runs), level=level)
-
-
-def _pack_labels(parts: list[tuple[Labels, int]]) -> list[Any]:
-    first = parts[0][0]
-    if not isinstance(first, list) and all(labels == first for labels, _ in parts):
-        return [[first], 0]
-    expanded: list[str | None] = []
-    for labels, count in parts:
-        expanded.extend(labels if isinstance(labels, list) else repeat(labels, count))
-    position = {label: index for index, label in enumerate(dict.fromkeys(expanded))}
-    if len(position) == 1:
-        return [list(position), 0]
-    indexes = map(position.__getitem__, expanded)
-    return [list(position), bytes(indexes) if len(position) <= 256 else _little_endian(array("H", indexes)).tobytes()]
-
-
-def _little_endian(indexes: array[int]) -> array[int]:
-    if sys.byteorder == "big":
-        indexes.byteswap()
-    return indexes
 
 
 def decode(data: bytes) -> Readings:
@@ -279,15 +257,7 @@ def _labels(column: object, count: int, name: str) -> list[str | None]:
         return [values[indexes]] * count
     if type(indexes) is not bytes or len(indexes) != count * (1 if len(values) <= 256 else 2):
         raise EnvelopeError(f"column {name} does not have one index a reading")
-    wide = indexes if len(values) <= 256 else _little_endian(array("H", indexes))
+    wide = indexes if len(values) <= 256 else little_endian(array("H", indexes))
     if max(wide) >= len(values):
         raise EnvelopeError(f"column {name} points outside its values")
     return list(map(values.__getitem__, wide))
-
-
-def is_label(text: str) -> bool:
-    """Tell whether `text` may be a topic or a client: at most `MAX_LABEL` bytes of UTF-8, so without lone surrogates."""
-    try:
-        return len(text) <= MAX_LABEL and len(text.encode()) <= MAX_LABEL
-    except UnicodeEncodeError:
-        return False

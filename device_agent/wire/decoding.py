@@ -14,6 +14,7 @@ from device_agent.wire.block import Payload, Readings
 from device_agent.wire.content import Envelope, Notice
 from device_agent.wire.encoding import DATA, NOTICE_TYPE, READING_TYPE, READINGS_TYPE
 from device_agent.wire.errors import EnvelopeError
+from device_agent.wire.labels import is_label
 from device_agent.wire.limits import MAX_DETAIL, MAX_FRAMES, MAX_MESSAGE, MAX_READING
 from device_agent.wire.text import is_text, json_text, refuse
 from device_agent.wire.timestamps import microseconds
@@ -65,7 +66,7 @@ def _text(event: dict[str, Any], name: str) -> str:
 
 def _identity(event: dict[str, Any]) -> dict[str, Any]:
     agent = _text(event, "agent")
-    if not block.is_label(agent):
+    if not is_label(agent):
         raise EnvelopeError("agent is too long or not UTF-8")
     return {name: event.get(name) for name in ("device", "stream", "epoch")} | {"agent": agent}
 
@@ -101,7 +102,7 @@ def _read_reading(event: dict[str, Any], first: int, body: str) -> Envelope:
         raise EnvelopeError("clock is not synced or unsynced")
     labels = []
     for name in ("topic", "client"):
-        if name in event and not block.is_label(_text(event, name)):
+        if name in event and not is_label(_text(event, name)):
             raise EnvelopeError(f"{name} is too long or not UTF-8")
         labels.append(event.get(name))
     readings = Readings([microseconds(_text(event, "time"))], [event["clock"] == "synced"], [labels[0]], [labels[1]], [payload])

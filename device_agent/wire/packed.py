@@ -1,24 +1,24 @@
-"""Payloads in MessagePack before their block is made: many objects become a few byte strings where they were received.
+"""Payloads in MessagePack before their block is made: many objects become one byte string where they were received.
 
-Promises: what comes out is what went in, in order; any part can be cut off, at the cost of packing at most two pieces again.
+Promises: what comes out is what went in, in order; any part can be cut off without packing anything again.
 
-How: pieces are MessagePack arrays of binaries, up to `_PIECE` each. A block's column of payloads is one array, so it takes the pieces
-without their heads. The objects are freed in the thread that made them while they are in its cache, and the thread that writes, which
-would hold the interpreter lock against the receiving one, is left with joining some pieces (figures: docs/performance.md).
+How: the payloads lie one behind the other, each a binary or an array of binaries. Where every 64th begins is known; what is between is
+found by skipping. A block's column of payloads is one array, so it takes the bytes as they are. The native drain (`intake/native`) writes
+them straight out of ZeroMQ's memory; without it the objects are packed in the thread that made them while they are in its cache, and the
+thread that writes, which would hold the interpreter lock against the receiving one, is left with joining (figures: docs/performance.md).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import chain, pairwise
+from itertools import accumulate
 from threading import local
 from typing import Final
 
 import msgpack
 
-#: Readings a piece: fewer cost time to join, more cost time to cut.
-_PIECE: Final = 64
+#: Payloads between two known places: fewer cost memory, more cost time to find a place between them.
+STEP: Final = 64
 _own = local()
 
 
@@ -35,50 +35,58 @@ def items(array: bytes, count: int) -> memoryview:
 
 
 class Packed:
-    """A column of payloads of one frame each."""
+    """A column of payloads."""
 
-    __slots__ = ("_ends", "_pieces")
+    __slots__ = ("_data", "_marks", "_start", "_stop")
 
-    def __init__(self, payloads: list[bytes]) -> None:
+    def __init__(self, data: bytes, count: int, marks: list[int]) -> None:
+        """Take over packed payloads.
+
+        Args:
+            data: MessagePack binaries and arrays of binaries, one behind the other.
+            count: how many.
+            marks: where payload `STEP`, 2 * `STEP`, ... begins in `data`, for all below `count`, and perhaps where they end.
+        """
+        self._data, self._marks = data, marks
+        self._start, self._stop = 0, count
+
+    @classmethod
+    def of(cls, payloads: list[bytes]) -> Packed:
         """Pack `payloads`; they are not kept."""
-        pack = packer().pack
-        count = len(payloads)
-        self._pieces: list[bytes] = [pack(payloads[start : start + _PIECE]) for start in range(0, count, _PIECE)]
-        self._ends: list[int] = [0, *range(_PIECE, count, _PIECE), count]  # of the piece before each, and of the last
+        pack, count = packer().pack, len(payloads)
+        pieces = [items(pack(payloads[at : at + STEP]), min(STEP, count - at)) for at in range(0, count, STEP)]
+        return cls(b"".join(pieces), count, list(accumulate(map(len, pieces))))
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        return self._stop - self._start
 
-    def __iter__(self) -> Iterator[bytes]:
-        return chain.from_iterable(map(_unpack, self._pieces))
+    def __iter__(self) -> Iterator[bytes | list[bytes]]:
+        yield from msgpack.unpackb(packer().pack_array_header(len(self)) + bytes(self.items()))
 
     def __getitem__(self, part: slice) -> Packed:
         """Return a part, without steps."""
         start, stop, _ = part.indices(len(self))
-        found = Packed([])
-        found._pieces, found._ends = [], [0]
-        for at, first, end in self._between(start, stop):
-            piece = self._pieces[at]
-            whole = start <= first and end <= stop
-            found._pieces.append(piece if whole else packer().pack(_unpack(piece)[max(0, start - first) : stop - first]))
-            found._ends.append(min(end, stop) - start)
+        found = Packed(self._data, 0, self._marks)
+        found._start, found._stop = self._start + start, self._start + max(start, stop)
         return found
 
     def size(self, start: int, stop: int) -> int:
-        """Return the bytes of a part in MessagePack, about: of a piece that is cut, its readings count as if they were alike."""
-        parts = self._between(start, stop)
-        return sum(len(self._pieces[at]) * (min(end, stop) - max(first, start)) // (end - first) for at, first, end in parts)
+        """Return the bytes of a part in MessagePack."""
+        return self._place(self._start + stop) - self._place(self._start + start)
 
-    def _between(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """Yield number, first reading and end of each piece that the part touches."""
-        ends = self._ends
-        for at in range(bisect_right(ends, start) - 1, bisect_left(ends, stop)):
-            yield at, ends[at], ends[at + 1]
+    def items(self) -> memoryview:
+        """Return the payloads in MessagePack, one behind the other."""
+        return memoryview(self._data)[self._place(self._start) : self._place(self._stop)]
 
-    def items(self) -> Iterator[memoryview]:
-        """Yield the payloads in MessagePack, one behind the other, many at a time."""
-        return (items(piece, end - first) for piece, (first, end) in zip(self._pieces, pairwise(self._ends), strict=True))
-
-
-def _unpack(piece: bytes) -> list[bytes]:
-    return msgpack.unpackb(piece)  # type: ignore[no-any-return]  # msgpack has no types
+    def _place(self, number: int) -> int:
+        """Return where a payload begins, of all that are in the bytes."""
+        mark, beyond = divmod(number, STEP)
+        place = self._marks[mark - 1] if mark else 0
+        if not beyond:
+            return place
+        end = self._marks[mark] if mark < len(self._marks) else len(self._data)
+        unpacker = msgpack.Unpacker(max_buffer_size=max(1, end - place))
+        unpacker.feed(memoryview(self._data)[place:end])
+        for _ in range(beyond):
+            unpacker.skip()
+        return place + int(unpacker.tell())

@@ -55,6 +55,16 @@ def test_the_page_says_what_the_document_says() -> None:
     assert page[-1] == "stream telemetry: no credentials (next try in 4.2s)"
 
 
+def test_the_page_says_which_path_receives() -> None:
+    document = json.loads(json.dumps(DOCUMENT))
+    for source in document["inputs"].values():
+        source["receiver"] = "native"
+    page = list(statuspage.lines(document, now=1_003_660.0))
+    assert page[2] == "receiver native"
+    document["inputs"]["orders"]["receiver"] = "python: " + "why " * 30
+    assert max(map(len, statuspage.lines(document, now=1_003_660.0))) <= 80
+
+
 def test_with_an_earlier_document_there_are_rates() -> None:
     later = json.loads(json.dumps(DOCUMENT))
     later["uptime"] += 2

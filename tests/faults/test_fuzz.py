@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from device_agent.config import Pattern
 from device_agent.wire.ranges import Ranges
-from tests.intake.conftest import Bench, bench
+from tests.intake.conftest import Bench, bench, path
 from tests.lab import fuzz, fuzzframes
 from tests.lab.guided import Guide, edges
 
-__all__ = ["bench"]  # fixture
+__all__ = ["bench", "path"]  # fixture
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ import zmq
 from device_agent.config import Pattern
 from device_agent.intake.replies import MAX_REFUSALS, MAX_WAITING, Outbox
 from device_agent.metrics import InputMetrics
-from tests.intake.conftest import WAIT, Bench, bench
+from tests.intake.conftest import WAIT, Bench, bench, path
 
-__all__ = ["bench"]
+__all__ = ["bench", "path"]
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from device_agent.clock import SystemClock
 from device_agent.config import InputConfig, Pattern
 from device_agent.descriptors import Descriptors
 from device_agent.intake import Intake
+from device_agent.intake.native import library
 from device_agent.metrics import InputMetrics, Metrics
 from device_agent.ports import Batch
 from device_agent.wire.block import Payload
@@ -98,8 +99,26 @@ class Bench:
             intake.stop(0.0)
 
 
+PATHS = ("native", "python")
+
+
+@pytest.fixture(params=PATHS)
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which of the two paths receives."""
+    choose(str(request.param), monkeypatch)
+    return str(request.param)
+
+
+def choose(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all sockets that are opened from now on be read by `path`."""
+    if path == "python":
+        monkeypatch.setattr(library, "find", lambda: library.Found(None, "the test wants it so"))
+    elif (found := library.find()).library is None:
+        pytest.skip(f"the drain in C is not here: {found.why}")
+
+
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench(path: str) -> Iterator[Bench]:
     """Everything closed at its end; that nothing is left open is checked of every test (`tests.lab.leaks`)."""
     made = Bench()
     yield made

@@ -20,7 +20,7 @@ def item(payloads: list[Payload], *, done: int = 0, time: int = 1, early: bool =
     size = sum(len(one) if isinstance(one, bytes) else sum(map(len, one)) for one in payloads)
     labels: list[str | None] = [f"t{number % 3}" for number in range(len(payloads))]
     plain = [one for one in payloads if isinstance(one, bytes)]
-    column = Packed(plain) if early and len(plain) == len(payloads) else payloads
+    column = Packed.of(plain) if early and len(plain) == len(payloads) else payloads
     return Item(Batch("a", Run(time, True, column, labels, None), size), 0.0, done, 1 if done else 0)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from device_agent.wire import block, envelope
-from device_agent.wire.block import Labels, Payload, Run
+from device_agent.wire.block import Payload, Run
+from device_agent.wire.labels import Labels
 
 FOLDER = Path(__file__).parent / "golden"
 IDENTITY = {"device": "board-7", "stream": "telemetry", "epoch": "00112233aabbccdd", "agent": "device-agent/0.1.0"}

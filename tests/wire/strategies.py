@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from device_agent.wire.block import Labels, Payload, Readings, Run
+from device_agent.wire.block import Payload, Readings, Run
+from device_agent.wire.labels import Labels
 from device_agent.wire.limits import MAX_SEQ, MAX_TIME
 
 NAMES = {"device": "board-7", "stream": "telemetry", "epoch": "00112233aabbccdd", "agent": "device-agent/0.1.0"}

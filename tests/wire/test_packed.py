@@ -15,7 +15,7 @@ PAYLOADS = st.builds(lambda count, size: [bytes([index % 251]) * (size + index %
 
 @given(PAYLOADS, st.data())
 def test_any_part_of_any_part_is_that_of_the_list(payloads: list[bytes], data: st.DataObject) -> None:
-    packed = Packed(payloads)
+    packed = Packed.of(payloads)
     for _ in range(3):
         assert len(packed) == len(payloads)
         assert list(packed) == payloads
@@ -28,7 +28,7 @@ def test_any_part_of_any_part_is_that_of_the_list(payloads: list[bytes], data: s
 def test_a_block_is_the_same_to_the_byte_however_its_payloads_came(parts: list[tuple[list[bytes], bool]], data: st.DataObject) -> None:
     lists = [Run(received=at, synced=True, payloads=list(payloads)) for at, (payloads, _) in enumerate(parts)]
     mixed = [
-        Run(run.received, True, Packed(payloads) if early else run.payloads) for run, (payloads, early) in zip(lists, parts, strict=True)
+        Run(run.received, True, Packed.of(payloads) if early else run.payloads) for run, (payloads, early) in zip(lists, parts, strict=True)
     ]
     at = data.draw(st.integers(0, len(parts) - 1))
     cut = data.draw(st.integers(0, len(lists[at])))
@@ -39,4 +39,4 @@ def test_a_block_is_the_same_to_the_byte_however_its_payloads_came(parts: list[t
 
 def test_more_readings_than_a_short_array_head_counts_are_packed_whole() -> None:
     payloads = [b"x"] * 65_537
-    assert encode_columns([Run(0, True, Packed(payloads))]) == encode_columns([Run(0, True, list(payloads))])
+    assert encode_columns([Run(0, True, Packed.of(payloads))]) == encode_columns([Run(0, True, list(payloads))])

@@ -1,0 +1,1 @@
+"""What only developers run: building the drain and the wheels."""
