@@ -8,6 +8,7 @@ Every implementation of a port passes the contract suite of that port (tests/con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -41,7 +42,7 @@ class Batch:
     run: Run
     size: int  # bytes of all payload frames
     replies: Replies | None = None  # None: the pattern has no acknowledgement, so the batch need not hurry to the disk
-    tokens: list[object] | None = None  # one a reading, for `replies`: whom to answer, and how
+    tokens: Sequence[object] | None = None  # one a reading, for `replies`: whom to answer, and how
 
 
 class Sink(Protocol):

@@ -101,7 +101,7 @@ class Router:
         self._routes = sorted(((route.topic, route.stream) for route in config.route), key=lambda route: len(route[0]), reverse=True)
         self._max_reading = config.max_reading
         self._stream_max = max_reading
-        self._replies = replies
+        self.replies = replies
         self.first_frame = config.topic == FIRST_FRAME
         #: The topic of every reading, if it is fixed.
         self.topic = None if config.topic in {NO_TOPIC, FIRST_FRAME} else config.topic
@@ -150,7 +150,7 @@ class Router:
             return None
         payloads = Packed.of(received.payloads) if _many_and_small(received) else received.payloads  # type: ignore[arg-type]  # they are plain
         run = Run(received.time, received.synced, payloads, self.topic, received.clients)
-        return Batch(self._home, run, received.size, self._replies, received.tokens)
+        return Batch(self._home, run, received.size, self.replies, received.tokens)
 
     def _limit(self, stream: str) -> int:
         return min(self._max_reading, self._stream_max(stream))
@@ -207,7 +207,7 @@ class Router:
         topics: Labels = part.topics if self.first_frame else self.topic
         clients = part.clients if isinstance(received.clients, list) else received.clients
         run = Run(received.time, received.synced, part.payloads, topics, clients)
-        return Batch(stream, run, part.size, self._replies, None if received.tokens is None else part.tokens)
+        return Batch(stream, run, part.size, self.replies, None if received.tokens is None else part.tokens)
 
 
 def _many_and_small(received: Received) -> bool:

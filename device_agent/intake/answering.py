@@ -9,14 +9,19 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import zmq
 
 from device_agent.config import InputConfig
 from device_agent.intake.channel import Channel
 from device_agent.intake.frames import TURN_BYTES, TURN_READINGS, FrameReader
+from device_agent.intake.native import library
+from device_agent.intake.native.answers import LONGEST, Envelopes, NativeAnswers
+from device_agent.intake.native.reader import NativeReader
+from device_agent.intake.readers import native_reader
 from device_agent.intake.replies import MAX_WAITING, Outbox, Slot
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Batch, Sink
@@ -34,6 +39,14 @@ class Request:
     frames: list[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """The drain in C, both ways."""
+
+    reader: NativeReader
+    answers: NativeAnswers
+
+
 def refusal(reason: str) -> bytes:
     """Return the answer for a reading that was not kept."""
     return json.dumps({"ok": False, "error": reason}, separators=(",", ":"), ensure_ascii=False).encode()
@@ -43,14 +56,32 @@ class Answering(Channel):
     """An input whose peers are told."""
 
     def __init__(
-        self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics, wake: Callable[[], None], ordered: bool
-    ) -> None:
+        self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics, wake: Callable[[], None], ordered: bool,
+        flags: int,
+    ) -> None:  # fmt: skip
+        """Answer over `socket`; `ordered` unless answers carry the id of their reading; `flags`: how drain.c takes messages apart."""
         super().__init__(config, socket, sink=sink, metrics=metrics, replies=self)
         self._reader = FrameReader(socket, authenticated=config.curve is not None)
         self._outbox = Outbox(socket, metrics=metrics, ordered=ordered)
         self._verdicts: deque[tuple[Batch, int, str]] = deque()  # from the writer's thread: (batch, first, reason if refused)
         self._wake = wake
         self._in_flight = 0
+        self._ordered, self._flags = ordered, flags
+        self._flying: deque[Envelopes] = deque()  # received in C, and not decided yet; oldest first
+        self._quick = self._find_quick()
+
+    def become(self, config: InputConfig) -> None:
+        """Go on; streams and topics may have changed."""
+        super().become(config)
+        self._quick = self._find_quick()
+
+    def _find_quick(self) -> Quick | None:
+        """Return the way through C, if there is one: answers to a peer that come from several streams are put in order in Python."""
+        found = library.find().library
+        if found is None or (self._ordered and len(self._router.streams) > 1):
+            return None
+        topics, clients = self._router.first_frame, self.config.curve is not None
+        return Quick(native_reader(found, self.socket, self._flags, topics=topics, clients=clients), NativeAnswers(found, self.socket))
 
     @abstractmethod
     def parse(self, message: list[bytes]) -> Request | None:
@@ -68,6 +99,9 @@ class Answering(Channel):
 
     def receive(self, time: int, synced: bool) -> Routed:  # data, as in Run
         """Receive a turn; what cannot be taken is answered at once."""
+        if self._quick is not None and not self._outbox.stuck:
+            return self._quick_turn(self._quick, time, synced)
+        self._settle()
         payloads: list[Payload] = []
         clients: list[str | None] = []
         tokens: list[object] = []
@@ -75,19 +109,14 @@ class Answering(Channel):
         try:
             for _ in range(TURN_READINGS):
                 message, client = self._reader.message()
-                request = self.parse(message)
-                if request is None:
-                    self.metrics.malformed += 1
+                found = self._admit(message)
+                if found is None:
                     continue
-                slot = self._outbox.slot(request.envelope)
-                if self._outbox.waiting(message[0]) >= MAX_WAITING:
-                    self._refuse(slot, _NOT_LISTENING)
-                    continue
-                payload: Payload = request.frames[0] if len(request.frames) == 1 else request.frames
+                slot, payload = found
                 payloads.append(payload)
                 clients.append(client)
                 tokens.append(slot)
-                plain = plain and len(request.frames) == 1
+                plain = plain and isinstance(payload, bytes)
                 size += size_of(payload)
                 if size >= TURN_BYTES:
                     break
@@ -97,15 +126,67 @@ class Answering(Channel):
         received = Received(time=time, synced=synced, payloads=payloads, size=size, plain=plain, clients=labels, tokens=tokens)
         return self._router.routed(received)
 
+    def _admit(self, message: list[bytes]) -> tuple[Slot, Payload] | None:
+        """Take a message apart and give its reading a slot; None if it is answered or counted already."""
+        request = self.parse(message)
+        if request is None:
+            self.metrics.malformed += 1
+            return None
+        slot = self._outbox.slot(request.envelope)
+        if self._outbox.waiting(message[0]) >= MAX_WAITING:
+            self._refuse(slot, _NOT_LISTENING)
+            return None
+        return slot, request.frames[0] if len(request.frames) == 1 else request.frames
+
+    def _quick_turn(self, quick: Quick, time: int, synced: bool) -> Routed:  # data, as in Run
+        """Receive a turn in C; a message that it cannot judge is taken apart here."""
+        found = quick.reader.receive(self._router)
+        self.metrics.malformed += found.c.malformed
+        routed = Routed(quick.reader.batches(found, self._router, time, synced), [], found.c.readings, found.c.bytes)
+        self._flying += [batch.tokens for batch in routed.batches if isinstance(batch.tokens, Envelopes)]
+        odd = quick.reader.odd(found)
+        if odd is None:
+            return routed
+        self._settle()
+        admitted = self._admit(odd.frames)
+        if admitted is None:
+            return routed
+        slot, payload = admitted
+        received = Received(
+            time=time, synced=synced, payloads=[payload], size=size_of(payload), plain=isinstance(payload, bytes), clients=odd.clients,
+            tokens=[slot],
+        )  # fmt: skip
+        return routed + self._router.routed(received)
+
+    def _slots(self, tokens: Sequence[object] | None, start: int = 0) -> Sequence[Slot]:
+        """Return the slots of a batch; give each of its readings from `start` one if they have none yet."""
+        if not isinstance(tokens, Envelopes):
+            return cast("Sequence[Slot]", tokens or ())
+        if tokens.slots is None:
+            tokens.slots = [self._outbox.slot(tokens[number]) for number in range(start, len(tokens))]
+        return tokens.slots
+
+    def _settle(self, until: Sequence[object] | None = None) -> None:
+        """Give slots to all readings that fly without, up to those of `until`: what gets a slot next is newer."""
+        for envelopes in self._flying:
+            self._slots(envelopes)
+            if envelopes is until:
+                break
+
+    def _landed(self, tokens: Sequence[object] | None) -> None:
+        if isinstance(tokens, Envelopes):
+            self._flying.remove(tokens)
+
     def handed_over(self, batch: Batch) -> None:
         """Count what the sink owes an answer for."""
         self._in_flight += len(batch.run)
 
     def refuse(self, batch: Batch, reason: str) -> None:
         """Answer all readings of a batch that none was kept."""
-        for token in batch.tokens or ():
-            assert isinstance(token, Slot)
-            self._refuse(token, reason)
+        self._settle(batch.tokens)
+        for slot in self._slots(batch.tokens):
+            self._refuse(slot, reason)
+        self._landed(batch.tokens)
 
     def too_large(self, reading: Oversize) -> None:
         """Refuse it at the door."""
@@ -143,10 +224,22 @@ class Answering(Channel):
     def _acknowledge(self, batch: Batch, first: int) -> None:
         fixed = self.config.reply.encode()
         head = b'{"ok":true,"stream":%b,"seq":' % json.dumps(batch.stream, ensure_ascii=False).encode()
+        self._landed(batch.tokens)
+        done = self._quick_answers(batch.tokens, fixed or head, None if fixed else first)
         answer = self._outbox.answer
-        for seq, token in enumerate(batch.tokens or (), start=first):
-            assert isinstance(token, Slot)
-            answer(token, fixed or b"%b%d}" % (head, seq))
+        for seq, slot in enumerate(self._slots(batch.tokens, done), start=first + done):
+            answer(slot, fixed or b"%b%d}" % (head, seq))
+
+    def _quick_answers(self, tokens: Sequence[object] | None, text: bytes, first: int | None) -> int:
+        """Send in one call what can be sent so, and return how many answers that were."""
+        if self._quick is None or not isinstance(tokens, Envelopes) or tokens.slots is not None:
+            return 0
+        if not self._outbox.idle or len(text) > LONGEST:
+            return 0  # somebody else is to be answered first
+        sent = self._quick.answers.send(tokens, text, first=first)
+        self.metrics.replies += sent.done - sent.lost
+        self.metrics.replies_lost += sent.lost
+        return sent.done
 
     def _refuse(self, slot: Slot, reason: str) -> None:
         self.metrics.refused += 1

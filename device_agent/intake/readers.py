@@ -9,6 +9,7 @@ import zmq
 from device_agent.intake.frames import FrameReader
 from device_agent.intake.native import library
 from device_agent.intake.native.layout import CLIENTS, TOPICS
+from device_agent.intake.native.library import Library
 from device_agent.intake.native.reader import NativeReader
 from device_agent.router import Routed, Router
 
@@ -38,4 +39,9 @@ def reader(socket: zmq.Socket[bytes], *, topics: bool, authenticated: bool) -> R
     found = library.find().library
     if found is None:
         return FrameReader(socket, authenticated=authenticated)
-    return NativeReader(found, socket, flags=(TOPICS if topics else 0) | (CLIENTS if authenticated else 0))
+    return native_reader(found, socket, 0, topics=topics, clients=authenticated)
+
+
+def native_reader(found: Library, socket: zmq.Socket[bytes], flags: int, *, topics: bool, clients: bool) -> NativeReader:
+    """Return the native reader; `flags` of a pattern that answers say how its messages are taken apart."""
+    return NativeReader(found, socket, flags=flags | (TOPICS if topics else 0) | (CLIENTS if clients else 0))

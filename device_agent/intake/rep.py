@@ -13,6 +13,7 @@ import zmq
 
 from device_agent.config import InputConfig
 from device_agent.intake.answering import Answering, Request
+from device_agent.intake.native.layout import REP
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Sink
 
@@ -25,7 +26,7 @@ class Rep(Answering):
     def __init__(
         self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics, wake: Callable[[], None]
     ) -> None:
-        super().__init__(config, socket, sink=sink, metrics=metrics, wake=wake, ordered=True)
+        super().__init__(config, socket, sink=sink, metrics=metrics, wake=wake, ordered=True, flags=REP)
 
     def parse(self, message: list[bytes]) -> Request | None:
         """Cut behind the first empty frame after the identity."""

@@ -64,6 +64,11 @@ class Outbox:
         """Whether answers wait for peers that do not take them."""
         return bool(self._blocked)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no reading has a slot."""
+        return not self._peers
+
     def waiting(self, identity: bytes) -> int:
         """Return the number of answers that the peer does not take."""
         peer = self._blocked.get(identity)

@@ -14,6 +14,7 @@ import zmq
 
 from device_agent.config import InputConfig
 from device_agent.intake.answering import Answering, Request
+from device_agent.intake.native.layout import NUMBERED, ROUTER
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Sink
 
@@ -28,7 +29,8 @@ class RouterDealer(Answering):
         self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics, wake: Callable[[], None]
     ) -> None:
         self._numbered = config.message_id == FIRST_FRAME
-        super().__init__(config, socket, sink=sink, metrics=metrics, wake=wake, ordered=not self._numbered)
+        flags = ROUTER | (NUMBERED if self._numbered else 0)
+        super().__init__(config, socket, sink=sink, metrics=metrics, wake=wake, ordered=not self._numbered, flags=flags)
 
     def parse(self, message: list[bytes]) -> Request | None:
         """Take off identity, delimiter and message id."""

@@ -13,7 +13,7 @@ import zmq
 
 from device_agent.config import InputConfig, Pattern
 from device_agent.errors import ConfigError
-from device_agent.intake import check_inputs
+from device_agent.intake import check_inputs, receiver_path
 from tests.intake.conftest import Bench
 
 
@@ -98,6 +98,7 @@ def test_several_endpoints_feed_one_input(bench: Bench, tmp_path: Path) -> None:
         "endpoints": intake.status()["in"]["endpoints"],
         "peers": 2,
         "state": "read",
+        "receiver": receiver_path(),
     }
 
 

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABI 1               /* of the structures below; the loader refuses another */
+#define ABI 2               /* of the structures below; the loader refuses another */
 #define TURN_READINGS 2048  /* most readings of a turn: the size of the caller's arrays */
 #define SLOTS 4096          /* of a table of labels; twice the readings, so that a free one is always near */
 #define MAX_LABEL 256       /* bytes of a topic or client: wire/limits.py */
@@ -30,6 +30,7 @@
 #define BIN_HEAD 5          /* MessagePack's bin 32: the longest head of a frame, and of an array */
 #define DONTWAIT 1          /* ZMQ_DONTWAIT */
 #define SNDMORE 2           /* ZMQ_SNDMORE */
+#define LONGEST 256         /* bytes of an answer's text; the caller sends longer ones itself */
 
 /* What an input wants: flags of `drain_open`. */
 enum { TOPICS = 1, CLIENTS = 2, REP = 4, ROUTER = 8, NUMBERED = 16 };
@@ -83,6 +84,20 @@ struct turn {
     int32_t error;       /* errno of libzmq, ENOMEM, or 0 */
 };
 
+/* Answers to some readings: the frames of its envelope, then `text` and, if `numbered`, the reading's number and "}". */
+struct answers {
+    const uint8_t *envelopes; /* as a turn has them */
+    const uint32_t *ends;
+    uint32_t count;
+    const uint8_t *text;
+    uint32_t text_size;
+    uint32_t numbered;
+    uint64_t first;
+    uint32_t done; /* answers sent, or lost since the peer has gone; where to begin */
+    uint32_t lost;
+    int32_t error; /* why the next one is not sent: EAGAIN if its peer takes no more, or 0 */
+};
+
 struct slot {
     uint32_t turn;
     uint32_t label;
@@ -105,7 +120,7 @@ struct drain {
 };
 
 /* Whether the caller was written for these structures; their size tells a machine with other rules of alignment. */
-int drain_fits(int abi, size_t size_of_turn) { return abi == ABI && size_of_turn == sizeof(struct turn); }
+int drain_fits(int abi, size_t turn, size_t answers) { return abi == ABI && turn == sizeof(struct turn) && answers == sizeof(struct answers); }
 
 void drain_close(struct drain *drain) {
     if (drain == NULL)
@@ -442,5 +457,63 @@ void drain_pick(const struct turn *from, const uint8_t *stream_of_topic, uint8_t
         to->clients.of[at] = from->clients.of[i];
         to->bytes += from->sizes[i];
         to->readings++;
+    }
+}
+
+static uint32_t put_number(uint8_t *at, uint64_t number) {
+    uint8_t digits[20];
+    uint32_t count = 0;
+    do
+        digits[count++] = (uint8_t)('0' + number % 10);
+    while (number /= 10);
+    for (uint32_t i = 0; i < count; i++)
+        at[i] = digits[count - 1 - i];
+    return count;
+}
+
+static int send_frame(const struct libzmq *zmq, void *socket, const uint8_t *bytes, uint32_t size, int flags) {
+    while (zmq->send(socket, bytes, size, flags | DONTWAIT) < 0)
+        if (zmq->error() != EINTR)
+            return zmq->error();
+    return 0;
+}
+
+/* Send one answer. Only its first frame can fail: after it ZeroMQ takes the others, or the peer has gone and they are dropped. */
+static int send_answer(const struct libzmq *zmq, void *socket, const struct answers *answers, const uint8_t *text, uint32_t size) {
+    uint32_t at = answers->done ? answers->ends[answers->done - 1] : 0, end = answers->ends[answers->done];
+    while (at < end) {
+        uint32_t length;
+        memcpy(&length, answers->envelopes + at, sizeof length);
+        at += (uint32_t)sizeof length;
+        int error = send_frame(zmq, socket, answers->envelopes + at, length, SNDMORE);
+        if (error)
+            return error;
+        at += length;
+    }
+    return send_frame(zmq, socket, text, size, 0);
+}
+
+/* Send answers over a ROUTER with ZMQ_ROUTER_MANDATORY until one cannot be sent; EHOSTUNREACH only says that a peer has gone. */
+void drain_answer(const struct libzmq *zmq, void *socket, struct answers *answers) {
+    uint8_t text[LONGEST + 32];
+    answers->error = 0;
+    if (answers->text_size > LONGEST) {
+        answers->error = EMSGSIZE;
+        return;
+    }
+    memcpy(text, answers->text, answers->text_size);
+    for (; answers->done < answers->count; answers->done++) {
+        uint32_t size = answers->text_size;
+        if (answers->numbered) {
+            size += put_number(text + size, answers->first + answers->done);
+            text[size++] = '}';
+        }
+        int error = send_answer(zmq, socket, answers, text, size);
+        if (error == EHOSTUNREACH) {
+            answers->lost++;
+        } else if (error) {
+            answers->error = error;
+            return;
+        }
     }
 }

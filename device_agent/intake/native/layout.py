@@ -9,12 +9,13 @@ from typing import Any, Final
 from device_agent.wire.limits import KIB, MAX_FRAMES, MAX_READING, MIB
 
 #: Version of the structures; drain.c has the same.
-ABI: Final = 1
+ABI: Final = 2
 #: Most readings of a turn, and bytes after which it ends: drain.c's arrays, and the Python path's turns.
 READINGS: Final = 2048
 BYTES: Final = 1 * MIB
 #: Flags of `drain_open`.
 TOPICS, CLIENTS, REP, ROUTER, NUMBERED = 1, 2, 4, 8, 16
+ANSWERS: Final = REP | ROUTER
 
 _DATA: Final = BYTES + 2 * (MAX_READING + 5 * (MAX_FRAMES + 1))  # what begins a turn's last reading, and that reading
 _TEXTS: Final = 64 * KIB
@@ -74,6 +75,23 @@ class LibzmqLayout(ctypes.Structure):
     """`struct libzmq`; the names are those of libzmq's functions."""
 
     _fields_ = tuple((name, ctypes.c_void_p) for name in NAMES)
+
+
+class AnswersLayout(ctypes.Structure):
+    """`struct answers`."""
+
+    _fields_ = (
+        ("envelopes", ctypes.c_char_p),
+        ("ends", ctypes.c_void_p),
+        ("count", ctypes.c_uint32),
+        ("text", ctypes.c_char_p),
+        ("text_size", ctypes.c_uint32),
+        ("numbered", ctypes.c_uint32),
+        ("first", ctypes.c_uint64),
+        ("done", ctypes.c_uint32),
+        ("lost", ctypes.c_uint32),
+        ("error", ctypes.c_int32),
+    )
 
 
 class Label:

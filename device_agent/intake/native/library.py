@@ -11,7 +11,7 @@ from typing import Any, Final
 import zmq
 
 from device_agent.intake import libzmq
-from device_agent.intake.native.layout import ABI, NAMES, LibzmqLayout, TurnLayout
+from device_agent.intake.native.layout import ABI, NAMES, AnswersLayout, LibzmqLayout, TurnLayout
 
 #: Where `build` puts what it compiled of drain.c, and where a wheel has it.
 PATH: Final = Path(__file__).with_name("drain.so")
@@ -24,6 +24,7 @@ class Library:
     open: Any
     turn: Any
     pick: Any
+    answer: Any
     close: Any
     zmq: LibzmqLayout
 
@@ -53,16 +54,17 @@ def find() -> Found:
         return Found(None, "the drain was not built (no C compiler at the set-up, or a wheel for any machine)")
     try:
         drain: Any = ctypes.CDLL(str(PATH))
-        drain.drain_fits.argtypes = (ctypes.c_int, ctypes.c_size_t)
-        fits = drain.drain_fits(ABI, ctypes.sizeof(TurnLayout))
+        drain.drain_fits.argtypes = (ctypes.c_int, ctypes.c_size_t, ctypes.c_size_t)
+        fits = drain.drain_fits(ABI, ctypes.sizeof(TurnLayout), ctypes.sizeof(AnswersLayout))
     except (OSError, AttributeError) as error:
         return Found(None, f"the drain does not load here: {error}")
     if not fits:
         return Found(None, "the drain was built of another version; build it again")
     drain.drain_open.restype = ctypes.c_void_p
     drain.drain_open.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32)
-    drain.drain_close.restype = drain.drain_turn.restype = drain.drain_pick.restype = None
+    drain.drain_close.restype = drain.drain_turn.restype = drain.drain_pick.restype = drain.drain_answer.restype = None
     drain.drain_close.argtypes = (ctypes.c_void_p,)
     drain.drain_turn.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     drain.drain_pick.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint8, ctypes.c_void_p)
-    return Found(Library(drain.drain_open, drain.drain_turn, drain.drain_pick, drain.drain_close, functions))
+    drain.drain_answer.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    return Found(Library(drain.drain_open, drain.drain_turn, drain.drain_pick, drain.drain_answer, drain.drain_close, functions))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import zmq
 
-from device_agent.intake.native.layout import CLIENTS, TOPICS, Label, Turn, turn
+from device_agent.intake.native.answers import Envelopes
+from device_agent.intake.native.layout import ANSWERS, CLIENTS, TOPICS, Label, Turn, turn
 from device_agent.intake.native.library import Library
 from device_agent.ports import Batch
 from device_agent.router import Received, Routed, Router
@@ -53,7 +54,7 @@ class NativeReader:
         """See `readers.Reader`."""
         found = self.receive(router)
         routed = Routed(self.batches(found, router, time, synced), [], found.c.readings, found.c.bytes)
-        last = odd(found, authenticated=bool(self._flags & CLIENTS))
+        last = self.odd(found)
         return routed if last is None else routed + router.routed(last.received(time, synced))
 
     def receive(self, router: Router) -> Turn:
@@ -77,9 +78,8 @@ class NativeReader:
             return []
         clients = found.clients.values() if self._flags & CLIENTS else None
         if not self._flags & TOPICS:
-            return [
-                _batch(found, router.streams[0], Run(time, synced, _packed(found), router.topic, _labels(found, found.clients, clients)))
-            ]
+            run = Run(time, synced, _packed(found), router.topic, _labels(found, found.clients, clients))
+            return [self._batch(found, router, router.streams[0], run)]
         topics = found.topics.values()
         streams = list(map(router.stream_for, topics))
         different = list(dict.fromkeys(streams))
@@ -90,29 +90,33 @@ class NativeReader:
                 part = turn(part=True)
                 self._library.pick(found.address, bytes(map(different.index, streams)), number, part.address)
             run = Run(time, synced, _packed(part), _labels(part, part.topics, topics), _labels(part, part.clients, clients))
-            made.append(_batch(part, stream, run))
+            made.append(self._batch(part, router, stream, run))
         return made
 
+    def odd(self, found: Turn) -> Odd | None:
+        """Return the message behind the readings of a turn that the drain has not judged."""
+        count = found.c.odd_frames
+        if not count:
+            return None
+        ends = list((ctypes.c_uint32 * count).from_address(found.c.odd_ends))
+        whole = ctypes.string_at(found.c.odd, ends[-1])
+        frames = [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return Odd(frames, [found.clients.values()[found.c.odd_client]] if self._flags & CLIENTS else None)
 
-def odd(found: Turn, *, authenticated: bool) -> Odd | None:
-    """Return the message behind the readings of a turn that the drain has not judged."""
-    count = found.c.odd_frames
-    if not count:
-        return None
-    ends = list((ctypes.c_uint32 * count).from_address(found.c.odd_ends))
-    whole = ctypes.string_at(found.c.odd, ends[-1])
-    frames = [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    return Odd(frames, [found.clients.values()[found.c.odd_client]] if authenticated else None)
-
-
-def _batch(found: Turn, stream: str, run: Run) -> Batch:
-    return Batch(stream, run, found.c.bytes)
+    def _batch(self, found: Turn, router: Router, stream: str, run: Run) -> Batch:
+        tokens = _envelopes(found) if self._flags & ANSWERS else None
+        return Batch(stream, run, found.c.bytes, router.replies, tokens)
 
 
 def _packed(found: Turn) -> Packed:
     count = found.c.readings
     ends = found.ends
     return Packed(found.data[: ends[count - 1]].tobytes(), count, ends[STEP - 1 : count : STEP].tolist())
+
+
+def _envelopes(found: Turn) -> Envelopes:
+    ends = array("I", found.envelope_ends[: found.c.readings].tobytes())
+    return Envelopes(found.envelopes[: ends[-1]].tobytes(), ends)
 
 
 def _labels(found: Turn, label: Label, values: list[str | None] | None) -> Labels:
