@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zmq
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from device_agent.config import Pattern
 from device_agent.wire.ranges import Ranges
 from tests.intake.conftest import Bench, bench, path
-from tests.lab import fuzz, fuzzframes
+from tests.lab import fuzz, fuzzdrain, fuzzframes
 from tests.lab.guided import Guide, edges
+from tools.drain import NotBuilt
 
 __all__ = ["bench", "path"]  # fixture
 
@@ -81,6 +83,17 @@ FRAMES = st.lists(
     min_size=1,
     max_size=12,
 )
+
+
+def test_the_loop_in_c_keeps_to_its_memory_whatever_frames_and_errors_come(tmp_path: Path) -> None:
+    """A quick look; `make fuzz` goes on. The scripts have huge and empty frames, thousands of frames, errors in the middle of a message,
+    EINTR, ETERM, buffers that are full; a slow twin says what must come out."""
+    try:
+        program = fuzzdrain.build(tmp_path / "drainfuzz")
+    except NotBuilt as error:
+        pytest.skip(str(error))
+    done = fuzzdrain.run(program, 2, seed=1)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("message_id", ["", "none", "first-frame"])  # "": a REP input, which has none

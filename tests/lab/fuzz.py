@@ -10,6 +10,7 @@ is `tests/lab/corpus/<target>/`: what once broke the target, and with `--keep` a
 it, and the suite tries all of it each time. Checksums keep random bytes out of what lies behind them: `columns` and `records` put the right
 ones in. The target `frames` is a running REP and ROUTER input: what is found there
 is what the receiver makes of frames; what libzmq makes of bytes on the wire is in tests/faults/test_intake_peers.py.
+The target `drain` is the loop of the intake in C, built with checks of memory and of undefined behaviour (`drainfuzz.c`).
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from device_agent.spool import scan as scans
 from device_agent.wire import block, envelope, zstd
 from device_agent.wire.errors import EnvelopeError
 from device_agent.wire.ranges import Ranges
-from tests.lab import fuzzframes, fuzzlog
+from tests.lab import fuzzdrain, fuzzframes, fuzzlog
 from tests.lab.guided import Guide
+from tools.drain import NotBuilt
 
 CORPUS = Path(__file__).parent / "corpus"
 _GOLDEN = Path(__file__).parents[1] / "wire" / "golden"
@@ -210,22 +212,35 @@ def run_atheris(target: str, seconds: float) -> int:
     return 0
 
 
+def run_drain(seconds: float, seed: int | None) -> int:
+    """Search in C: the loop of the intake, by a fuzzer of its own."""
+    try:
+        done = fuzzdrain.run(fuzzdrain.build(Path(".cache") / "fuzz" / "drainfuzz"), seconds, seed)
+    except NotBuilt as error:
+        print(f"drain: not tried: {error}")
+        return 0
+    print(done.stdout, done.stderr, sep="", end="")
+    return done.returncode
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab.fuzz", description=__doc__)
-    parser.add_argument("target", choices=[*TARGETS, "all"])
+    parser.add_argument("target", choices=[*TARGETS, "drain", "all"])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run; searches without atheris")
     parser.add_argument("--keep", action="store_true", help="add what went new ways to the corpus, distilled; searches without atheris")
     options = parser.parse_args()
     logging.disable()  # every damaged log says so, thousands of times
     if options.target == "all":
-        each = options.seconds / len(TARGETS)
+        each = options.seconds / (len(TARGETS) + 1)
         return max(
             subprocess.run(
                 [sys.executable, "-m", "tests.lab.fuzz", target, "--seconds", str(each), *["--keep"] * options.keep], check=False
             ).returncode
-            for target in TARGETS
+            for target in [*TARGETS, "drain"]
         )
+    if options.target == "drain":
+        return run_drain(options.seconds, options.seed)
     if importlib.util.find_spec("atheris") is not None and options.seed is None and not options.keep:
         return run_atheris(options.target, options.seconds)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)

@@ -262,8 +262,10 @@ static int keep(struct drain *drain) {
         return 0;
     if (size > UINT32_MAX / 2)
         return -1;
-    if (used + size > drain->kept_size) {
-        size_t wanted = used + size < SPARE ? SPARE : used + size;
+    if (drain->kept == NULL || used + size > drain->kept_size) {
+        size_t wanted = 2 * drain->kept_size > SPARE ? 2 * drain->kept_size : SPARE;
+        if (wanted < used + size)
+            wanted = used + size;
         uint8_t *more = realloc(drain->kept, wanted);
         if (more == NULL)
             return -1;
