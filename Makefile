@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-ZIG_VERSION := 0.17.0
 SECONDS ?= 20
 
 .DEFAULT_GOAL := help
@@ -35,7 +34,7 @@ $(VENV)/.cdk: $(VENV)/.installed localcloud/package-lock.json
 $(VENV)/.drain: $(VENV)/.installed device_agent/intake/native/drain.c tools/drain.py
 	@for name in $${CC:-cc} cc gcc clang; do command -v $${name%% *} >/dev/null && exit 0; done; \
 	echo "setting up: no C compiler here, so zig from PyPI (once, about 90 MB)"; \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python ziglang==$(ZIG_VERSION) || true
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-zig.lock || true
 	@$(BIN)/python -m tools.drain
 	@touch $@
 
@@ -87,10 +86,18 @@ format: $(VENV)/.installed ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-.PHONY: wheel
-wheel: $(VENV)/.installed ## Build the wheel for boards into dist/
-	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
-	@ls dist/*.whl
+# Zig compiles for other processors; its version decides the bytes, so it is pinned with its digests.
+$(VENV)/.zig: $(VENV)/.installed requirements-zig.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-zig.lock
+	@touch $@
+
+.PHONY: wheels
+wheels: $(VENV)/.zig ## Build the wheels for boards into dist/: x86-64, 64-bit and 32-bit ARM, and one for any machine
+	@$(BIN)/python -m tools.wheels
+
+.PHONY: test-arm
+test-arm: $(VENV)/.zig ## The intake's loop in C on emulated ARM, 32 and 64 bits (needs qemu-user)
+	@$(BIN)/python -m tests.lab.arm
 
 .PHONY: reference
 reference: $(VENV)/.installed ## Write docs/reference and packaging/agent.toml anew from the code
@@ -100,6 +107,7 @@ reference: $(VENV)/.installed ## Write docs/reference and packaging/agent.toml a
 lock: $(VENV)/.installed ## Resolve the newest allowed versions into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
 	@$(BIN)/uv pip compile requirements-oldest.in --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --output-file requirements-oldest.lock
+	@$(BIN)/uv pip compile requirements-zig.in --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --output-file requirements-zig.lock
 
 .PHONY: clean
 clean: ## Remove everything that was made

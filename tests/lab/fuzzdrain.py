@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools import drain
@@ -12,10 +13,10 @@ _SOURCE = Path(__file__).with_name("drainfuzz.c")
 _CHECKS = ("-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def build(target: Path) -> Path:
-    """Compile the fuzzer, the drain in it. Raises `drain.NotBuilt`."""
+def build(target: Path, *, command: Sequence[str] = (), flags: Sequence[str] = _CHECKS) -> Path:
+    """Compile the fuzzer, the drain in it, with the compiler `command`: by default this machine's. Raises `drain.NotBuilt`."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    drain.build(drain.compiler(), target, flags=_CHECKS, source=_SOURCE)
+    drain.build(command or drain.compiler(), target, flags=flags, source=_SOURCE)
     return target
 
 
