@@ -138,6 +138,10 @@ class InputConfig:
     message_id: str = setting(
         "`router` only: `first-frame` (the answer begins with the reading's first frame) or `none` (answers in order).", default="none"
     )
+    skip_probes: bool = setting(
+        "`router` only: an empty frame alone is a peer's probe (ZMQ_PROBE_ROUTER) and skipped; `false`: it is an empty reading.",
+        default=True,
+    )
     high_water_mark: int = setting("Messages that ZeroMQ may hold a peer (ZMQ_RCVHWM); bounds memory: peers x this x size.", default=1000)
     max_reading: int = setting("Largest reading that is taken, all frames together.", unit=Unit.SIZE, default=MAX_READING)
     max_connections: int = setting("Peers at most; further ones are not accepted.", default=1000)

@@ -199,7 +199,7 @@ class Router:
     def _reason(self, size: int, stream: str) -> str:
         limit = self._limit(stream)
         if size <= limit:
-            return f"the reading has more than {MAX_FRAMES:,} frames; no more are taken"
+            return f"the reading has more than {MAX_FRAMES:,} frames; at most so many are taken"
         what = "`max_reading` of the input" if limit == self._max_reading else f"the share of stream {stream} in `spool.max_bytes`"
         return f"the reading has {size} bytes; this input takes at most {limit} ({what})"
 

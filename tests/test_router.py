@@ -107,7 +107,7 @@ def test_nothing_received_makes_no_batch() -> None:
 def test_a_reading_with_too_many_frames_is_reported_back() -> None:
     batches, (one,) = router().route(received([[b""] * (MAX_FRAMES + 1), [b""] * MAX_FRAMES]))
     assert isinstance(one, Oversize)
-    assert one.reason == f"the reading has more than {MAX_FRAMES:,} frames; no more are taken"
+    assert one.reason == f"the reading has more than {MAX_FRAMES:,} frames; at most so many are taken"
     assert [len(batch.run) for batch in batches] == [1]
 
 

@@ -20,7 +20,7 @@ from device_agent.wire.labels import is_label
 from device_agent.wire.limits import MAX_LABEL
 
 #: Keys that mean something for one pattern only.
-_ONLY: Final = {"subscribe": Pattern.SUB, "reply": Pattern.REP, "message_id": Pattern.ROUTER}
+_ONLY: Final = {"subscribe": Pattern.SUB, "reply": Pattern.REP, "message_id": Pattern.ROUTER, "skip_probes": Pattern.ROUTER}
 #: SendMessage reference: alphanumeric characters and punctuation, 128 at most.
 _GROUP: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _QUEUE_PATH: Final = re.compile(r"(/[^/?#]+)*/(?P<account>\d{12}|queue)/(?P<name>[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo)", re.ASCII)

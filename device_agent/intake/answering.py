@@ -20,6 +20,7 @@ from device_agent.intake.channel import Channel
 from device_agent.intake.frames import TURN_BYTES, TURN_READINGS, FrameReader
 from device_agent.intake.native import library
 from device_agent.intake.native.answers import LONGEST, Envelopes, NativeAnswers
+from device_agent.intake.native.layout import PROBES
 from device_agent.intake.native.reader import NativeReader
 from device_agent.intake.readers import native_reader
 from device_agent.intake.replies import MAX_WAITING, Outbox, Slot
@@ -127,7 +128,10 @@ class Answering(Channel):
         return self._router.routed(received)
 
     def _admit(self, message: list[bytes]) -> tuple[Slot, Payload] | None:
-        """Take a message apart and give its reading a slot; None if it is answered or counted already."""
+        """Take a message apart and give its reading a slot; None if it is answered or counted already, or a probe."""
+        if self._flags & PROBES and len(message) == 2 and not message[1]:
+            self.metrics.probes += 1
+            return None
         request = self.parse(message)
         if request is None:
             self.metrics.malformed += 1

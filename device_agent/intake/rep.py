@@ -2,7 +2,8 @@
 
 A REQ sends `[identity, "", body ...]`, with ZMQ_REQ_CORRELATE `[identity, request id, "", body ...]`: every frame up to and including the
 first empty one is echoed before the answer (RFC 28, REQ/REP). A message without an empty frame is no request: counted and discarded, as
-a REP does. A client that re-sends makes a second reading: exactly once begins at our commit.
+a REP does. An empty frame alone is none either: it is what ZMQ_PROBE_ROUTER sends when it connects. A client that re-sends makes a second
+reading: exactly once begins at our commit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import zmq
 
 from device_agent.config import InputConfig
 from device_agent.intake.answering import Answering, Request
-from device_agent.intake.native.layout import REP
+from device_agent.intake.native.layout import PROBES, REP
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Sink
 
@@ -26,7 +27,7 @@ class Rep(Answering):
     def __init__(
         self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics, wake: Callable[[], None]
     ) -> None:
-        super().__init__(config, socket, sink=sink, metrics=metrics, wake=wake, ordered=True, flags=REP)
+        super().__init__(config, socket, sink=sink, metrics=metrics, wake=wake, ordered=True, flags=REP | PROBES)
 
     def parse(self, message: list[bytes]) -> Request | None:
         """Cut behind the first empty frame after the identity."""

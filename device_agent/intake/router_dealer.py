@@ -3,6 +3,8 @@
 A DEALER sends `[identity, frames ...]`. One that emulates a REQ puts an empty frame first: with further frames behind it, that frame is
 a delimiter, echoed and no part of the reading. With `message_id = "first-frame"` (Correlation Identifier) the next frame is the
 reading's id: the answer begins with it, and answers come as readings reach the disk. With `"none"` they come in order.
+
+An empty frame alone is what ZMQ_PROBE_ROUTER sends when it connects, and no reading, unless `skip_probes = false`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import zmq
 
 from device_agent.config import InputConfig
 from device_agent.intake.answering import Answering, Request
-from device_agent.intake.native.layout import NUMBERED, ROUTER
+from device_agent.intake.native.layout import NUMBERED, PROBES, ROUTER
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Sink
 
@@ -29,7 +31,7 @@ class RouterDealer(Answering):
         self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics, wake: Callable[[], None]
     ) -> None:
         self._numbered = config.message_id == FIRST_FRAME
-        flags = ROUTER | (NUMBERED if self._numbered else 0)
+        flags = ROUTER | (NUMBERED if self._numbered else 0) | (PROBES if config.skip_probes else 0)
         super().__init__(config, socket, sink=sink, metrics=metrics, wake=wake, ordered=not self._numbered, flags=flags)
 
     def parse(self, message: list[bytes]) -> Request | None:

@@ -165,7 +165,7 @@ def _fixed(config: InputConfig) -> tuple[object, ...]:
     """Return what a socket, its monitor and the answers on their way keep for life."""
     return (
         config.name, config.pattern, config.bind, config.connect, config.subscribe, config.message_id, config.high_water_mark,
-        config.max_connections,
+        config.max_connections, config.skip_probes,
     )  # fmt: skip
 
 

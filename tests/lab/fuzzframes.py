@@ -67,11 +67,16 @@ class _Input:
     def accounted(self) -> int:
         """Messages whose fate is known; an oversize one that was refused counts once."""
         counts = self.metrics
-        return counts.received + counts.malformed + (counts.refused if self.channel.config.pattern.acknowledges else counts.oversize)
+        return (
+            counts.received
+            + counts.malformed
+            + counts.probes
+            + (counts.refused if self.channel.config.pattern.acknowledges else counts.oversize)
+        )
 
     def receive(self, frames: list[bytes]) -> None:
         """Send one message, let it be taken and committed, and hold what became of it against what was sent."""
-        before, malformed = self.accounted(), self.metrics.malformed
+        before, malformed = self.accounted(), self.metrics.malformed + self.metrics.probes
         self.client.send_multipart(frames)
         assert self.socket.poll(60_000), "the message does not come"
         self.channel.gate()
@@ -83,7 +88,7 @@ class _Input:
             assert len(readings.payloads) == 1
         self.sink.batches.clear()
         self.sink.aside.clear()
-        if self.channel.config.pattern.acknowledges and self.metrics.malformed == malformed:
+        if self.channel.config.pattern.acknowledges and self.metrics.malformed + self.metrics.probes == malformed:
             assert self.client.poll(60_000), "no answer"
             assert isinstance(json.loads(self.client.recv_multipart()[-1])["ok"], bool)
 

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABI 2               /* of the structures below; the loader refuses another */
+#define ABI 3               /* of the structures below; the loader refuses another */
 #define TURN_READINGS 2048  /* most readings of a turn: the size of the caller's arrays */
 #define SLOTS 4096          /* of a table of labels; twice the readings, so that a free one is always near */
 #define MAX_LABEL 256       /* bytes of a topic or client: wire/limits.py */
@@ -33,7 +33,7 @@
 #define LONGEST 256         /* bytes of an answer's text; the caller sends longer ones itself */
 
 /* What an input wants: flags of `drain_open`. */
-enum { TOPICS = 1, CLIENTS = 2, REP = 4, ROUTER = 8, NUMBERED = 16 };
+enum { TOPICS = 1, CLIENTS = 2, REP = 4, ROUTER = 8, NUMBERED = 16, PROBES = 32 };
 #define ANSWERS (REP | ROUTER)
 
 /* zmq.h: 64 bytes, aligned like a pointer, in every libzmq with soname 5. */
@@ -326,7 +326,8 @@ static uint8_t *data_end(const struct turn *turn) { return turn->data + (turn->r
 static void finish(struct drain *drain, struct turn *turn) {
     uint32_t first = 0, envelope = 0, frames, size, topic = 0;
     uint8_t *at = data_end(turn);
-    if (drain->flags & ANSWERS) {
+    int probe = drain->flags & PROBES && drain->frames == 2 && length_of(drain, 1) == 0;
+    if (drain->flags & ANSWERS && !probe) {
         envelope = first = envelope_of(drain);
         if (first == 0) {
             turn->malformed++;
@@ -338,7 +339,7 @@ static void finish(struct drain *drain, struct turn *turn) {
                is_text(drain->kept + start_of(drain, first), length_of(drain, first));
     frames = drain->frames - first - (text ? 1 : 0);
     size = start_of(drain, drain->frames) - start_of(drain, first + (text ? 1 : 0));
-    if (size > turn->max_reading || frames > turn->max_frames || start_of(drain, envelope) + sizeof(uint32_t) * envelope > MAX_ENVELOPE) {
+    if (probe || size > turn->max_reading || frames > turn->max_frames || start_of(drain, envelope) + sizeof(uint32_t) * envelope > MAX_ENVELOPE) {
         turn->odd = drain->kept;
         turn->odd_ends = drain->ends;
         turn->odd_frames = drain->frames;

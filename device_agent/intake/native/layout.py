@@ -9,12 +9,12 @@ from typing import Any, Final
 from device_agent.wire.limits import KIB, MAX_FRAMES, MAX_READING, MIB
 
 #: Version of the structures; drain.c has the same.
-ABI: Final = 2
+ABI: Final = 3
 #: Most readings of a turn, and bytes after which it ends: drain.c's arrays, and the Python path's turns.
 READINGS: Final = 2048
 BYTES: Final = 1 * MIB
 #: Flags of `drain_open`.
-TOPICS, CLIENTS, REP, ROUTER, NUMBERED = 1, 2, 4, 8, 16
+TOPICS, CLIENTS, REP, ROUTER, NUMBERED, PROBES = 1, 2, 4, 8, 16, 32
 ANSWERS: Final = REP | ROUTER
 
 _DATA: Final = BYTES + 2 * (MAX_READING + 5 * (MAX_FRAMES + 1))  # what begins a turn's last reading, and that reading
