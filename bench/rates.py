@@ -19,7 +19,8 @@ from bench.run import Run
 from device_agent.wire import zstd
 
 NAMES: Final = (
-    "durable_ingest_ratio", "device_path_ratio", "vs_send_message", "vs_send_message_batch", "sqs_requests_over_floor", "rss_full_mib",
+    "durable_ingest_ratio", "device_path_ratio", "cpu_per_reading_us", "vs_send_message", "vs_send_message_batch",
+    "sqs_requests_over_floor", "rss_full_mib",
 )  # fmt: skip
 #: Nobody listens there: readings go to the disk and stay.
 NOWHERE: Final = "http://127.0.0.1:9"
@@ -36,7 +37,7 @@ class Whole:
     rate: float
     peak_mib: float
     endpoint: dict[str, Any]
-    cpu: dict[str, float]  # of the agent's threads, seconds
+    cpu: dict[str, float]  # of the agent's threads since the first reading, seconds
 
 
 @dataclass(slots=True)
@@ -90,6 +91,9 @@ def figures(run: Run, rates: Rates) -> list[Figure]:
             "device_path_ratio", ratios(paths, rates.bare),
             note=f"{base}; path {median(paths):,.0f}/s; the responder took {responder:.2f} CPU s a round",
         ),
+        of_rounds(
+            "cpu_per_reading_us", [sum(one.cpu.values()) * 1e6 / run.frames for one in rates.path], note="all threads of the agent",
+        ),
         of_rounds("vs_send_message", ratios(paths, rates.single), note=f"send_message {median(rates.single):,.0f}/s"),
         of_rounds("vs_send_message_batch", ratios(paths, rates.batch), note=f"send_message_batch of ten {median(rates.batch):,.0f}/s"),
         _requests(run, rates),
@@ -133,9 +137,11 @@ def path(run: Run) -> Whole:
     """From ZeroMQ to the endpoint."""
     run.endpoint.reset()
     with Board(fresh(run, "path"), endpoint=run.endpoint.url) as board:
+        before = board.cpu()
         done = run.push(board.pull, run.frames).result()
         board.wait(lambda counters: counters["sent"] >= run.frames, timeout=_TIMEOUT)
-        peak, cpu, counted = board.peak_mib(), board.cpu(), run.endpoint.counters()
+        peak, counted = board.peak_mib(), run.endpoint.counters()
+        cpu = {name: seconds - before.get(name, 0.0) for name, seconds in board.cpu().items()}
     if counted["readings"] != run.frames:
         raise Failed(f"the endpoint accepted {counted['readings']} of {run.frames} readings")
     return Whole(rate=run.frames / (counted["last"] - done["start"]), peak_mib=peak, endpoint=counted, cpu=cpu)

@@ -12,8 +12,8 @@ from bench.readings import Readings, generate, load, read
 
 
 def test_a_goal_that_is_a_least_is_met_from_its_value_up_and_one_that_is_a_most_from_its_value_down() -> None:
-    assert of_rounds("durable_ingest_ratio", [0.8]).met
-    assert not of_rounds("durable_ingest_ratio", [0.79]).met
+    assert of_rounds("durable_ingest_ratio", [1.0]).met
+    assert not of_rounds("durable_ingest_ratio", [0.99]).met
     assert of_rounds("rss_full_mib", [112]).met
     assert not of_rounds("rss_full_mib", [112.1]).met
 

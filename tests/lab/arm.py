@@ -45,7 +45,19 @@ def suites(name: str, root: Path) -> bool:
     try:
         drain.TARGET.write_bytes(wheels.library(platform, Path(".cache") / "arm"))
         python = next(root.glob("usr/bin/python3.[0-9]*"))
-        command = [emulator, "-L", str(root), str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null"]
+        command = [
+            shutil.which(emulator) or emulator,
+            "-L",
+            str(root),
+            str(python),
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            "/dev/null",
+        ]
         environ = {"PYTHONPATH": f"{drain.ROOT}:{root}/usr/lib/python3/dist-packages", "PYTHONHOME": f"{root}/usr", "PATH": ""}
         command += [f"--rootdir={drain.ROOT}", "--import-mode=importlib", "--noconftest", *_SUITES]
         return subprocess.run(command, env=environ, cwd=drain.ROOT, check=False).returncode == 0
