@@ -29,10 +29,10 @@ _OPTIONS: Final[dict[int, int]] = {
     zmq.MAXMSGSIZE: MAX_MESSAGE_SIZE,
     zmq.HANDSHAKE_IVL: 10_000,  # ms; a connection that says nothing is closed
     zmq.BACKLOG: 128,
-    zmq.TCP_KEEPALIVE: 1,  # a peer whose board lost power sends no FIN
-    zmq.TCP_KEEPALIVE_IDLE: 60,  # s
-    zmq.TCP_KEEPALIVE_INTVL: 15,  # s
-    zmq.TCP_KEEPALIVE_CNT: 4,
+    zmq.TCP_KEEPALIVE: 1,  # a peer whose board lost power sends no FIN, and a NAT that forgot a connection says nothing
+    zmq.TCP_KEEPALIVE_IDLE: 30,  # s; with the next two a peer that is gone is noticed within a minute
+    zmq.TCP_KEEPALIVE_INTVL: 10,  # s
+    zmq.TCP_KEEPALIVE_CNT: 3,
     zmq.RECONNECT_IVL: 100,  # ms; with the maximum below: exponential, since poor links do not come back sooner when asked often
     zmq.RECONNECT_IVL_MAX: 10_000,
 }

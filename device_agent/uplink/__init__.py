@@ -6,7 +6,8 @@ scheduler     what goes into the next request, and what an answer means
 lane, queue   the state of a stream, and of an SQS queue
 verdicts      the one table from SQS's errors to "not now" and "never"
 client        SendMessageBatch over boto3
-http          connections and TLS, also in 1970
+http          TLS, also in 1970, and answers that end
+pools         connections that were forgotten on the way
 clock_offset  what time it really is
 credentials   boto3's chain, or the AWS IoT credentials provider
 bandwidth     the cap

@@ -86,7 +86,7 @@ class Sqs:
         self._iot_http: Http | None = None
         self._credentials: Credentials
         if aws.iot is None:
-            self._credentials = ChainCredentials(aws)
+            self._credentials = ChainCredentials(aws, http=self._http)
         else:
             pair = (aws.iot.certificate, aws.iot.private_key)
             self._iot_http = Http(config=config, offset=self._offset, ca=aws.iot.ca, client_cert=pair)

@@ -16,10 +16,10 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import boto3.session
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -52,10 +52,11 @@ class Credentials(Protocol):
 
 
 class ChainCredentials:
-    """boto3's chain: environment, shared files, SSO, container, instance metadata."""
+    """boto3's chain: environment, shared files, STS, SSO, container, instance metadata."""
 
-    def __init__(self, aws: AwsConfig) -> None:
-        self._profile = aws.profile or None
+    def __init__(self, aws: AwsConfig, *, http: Http) -> None:
+        """Look nothing up yet; what the chain asks of STS and SSO goes over `http`."""
+        self._profile, self._http = aws.profile or None, http
         self._lock = threading.Lock()
         self._found: Any = None
 
@@ -64,7 +65,9 @@ class ChainCredentials:
         try:
             with self._lock:
                 if self._found is None:
-                    self._found = boto3.session.Session(profile_name=self._profile).get_credentials()
+                    session = boto3.session.Session(profile_name=self._profile)
+                    session.events.register("before-send", cast("Any", self._send))  # the stubs do not know that it may answer
+                    self._found = session.get_credentials()
                 found = self._found
             if found is None:
                 raise NotSent(Cause.CREDENTIALS, "no AWS credentials found in boto3's chain (environment, shared files, metadata)")
@@ -78,6 +81,9 @@ class ChainCredentials:
         except BotoCoreError as error:
             raise NotSent(Cause.CREDENTIALS, f"AWS credentials: {words(error)}") from None
         return frozen
+
+    def _send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        return self._http.send(request)
 
     def forget(self) -> None:
         """Drop what was found."""

@@ -2,18 +2,18 @@
 
 Promises: chain and host name are always verified. The dates of certificates are verified too, except while the wall clock is before the
 build date of this program (`ClockOffset.blind`), when they cannot be; as soon as the clock is set, everything is, on new connections.
-Every answer's `Date` is learned from. A request ends: its answer is read for at most `read_timeout` from its head on, and up to `LARGEST`.
+Every answer's `Date` is learned from. A connection that something on the way forgot is noticed (`pools`). A request ends: its answer is
+read for at most `read_timeout` from its head on, and up to `LARGEST`.
 
 How: botocore's own HTTP session, whose TLS context gets OpenSSL's X509_V_FLAG_NO_CHECK_TIME in the blind one of two. botocore is told to
-use it by its `before-send` hook (`client`), and the credentials provider uses it directly (`credentials`). The time-outs of sockets count
-from byte to byte, so the body is read here, a `recv` at a time, with a look at the clock in between; the standard library bounds the head
-(100 lines of 64 KiB).
+use it by its `before-send` hook (`client`; for STS and SSO `credentials`), and the credentials provider of AWS IoT uses it directly. The
+time-outs of sockets count from byte to byte, so the body is read here, a `recv` at a time, with a look at the clock in between; the
+standard library bounds the head (100 lines of 64 KiB).
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import threading
 import time
@@ -28,19 +28,26 @@ from botocore.utils import get_environ_proxies
 
 from device_agent.config import UplinkConfig
 from device_agent.uplink.clock_offset import ClockOffset
+from device_agent.uplink.pools import BY_SCHEME, OPTIONS
 
 #: openssl/x509_vfy.h; Python's `ssl` has no name for it. OpenSSL 1.1.0 and newer.
 NO_CHECK_TIME: Final = 0x200000
-
-#: No Nagle, as urllib3 has it by default, and keep-alive, so that a connection that a modem's carrier forgot is noticed.
-_SOCKET_OPTIONS: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-
 
 #: Bytes of an answer at most; ten verdicts, or credentials, take some KiB.
 LARGEST: Final = 1024 * 1024
 
 
-class _BlindSession(URLLib3Session):
+class _Session(URLLib3Session):
+    """A session with our pools."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # what pools are made of has these names in every botocore between 1.29 and 1.43; proxies' pools are made later, of the first
+        self._pool_classes_by_scheme = BY_SCHEME
+        self._manager.pool_classes_by_scheme = BY_SCHEME  # type: ignore[attr-defined]  # the stubs leave it out
+
+
+class _BlindSession(_Session):
     """A session that verifies chain and host name, but not dates."""
 
     def _get_ssl_context(self) -> ssl.SSLContext:
@@ -120,7 +127,7 @@ class Http:
         with self._lock:
             session = self._sessions.get((blind, host))
             if session is None:
-                session = self._sessions[blind, host] = self._make(_BlindSession if blind else URLLib3Session, url)
+                session = self._sessions[blind, host] = self._make(_BlindSession if blind else _Session, url)
             stale = None if blind else self._sessions.pop((True, host), None)
         if stale is not None:
             stale.close()
@@ -135,6 +142,6 @@ class Http:
             proxies=get_environ_proxies(url),
             timeout=(self._config.connect_timeout, self._config.read_timeout),
             max_pool_connections=self._config.senders + 1,
-            socket_options=_SOCKET_OPTIONS,
+            socket_options=OPTIONS,
             client_cert=self._client_cert,
         )

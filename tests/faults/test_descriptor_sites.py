@@ -115,9 +115,11 @@ SITES = {
     ("uplink.client", "Sqs._connect", "boto3.session.Session().client"): UPLINK,
     ("uplink.client", "Sqs._send", "self._http.send"): UPLINK,
     ("uplink.credentials", "ChainCredentials.get", "boto3.session.Session"): UPLINK,
+    ("uplink.credentials", "ChainCredentials._send", "self._http.send"): UPLINK,
     ("uplink.credentials", "IotCredentials._fetch", "self._http.send"): UPLINK,
     ("uplink.credentials", "check_files", "Path(path).open"): RELOAD,
     ("uplink.http", "Http.send", "self._session(request.url).send"): UPLINK,
+    ("uplink.pools", "_Mistrust.urlopen", "super().urlopen"): UPLINK,
 }
 
 

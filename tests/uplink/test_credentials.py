@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
@@ -27,7 +28,7 @@ from tests.fakes.sqs import FakeSqs
 from tests.fakes.sqs.server import LoopbackServer
 from tests.fakes.tls import Authority, Pair
 from tests.uplink.conftest import Start
-from tests.uplink.support import put, stream
+from tests.uplink.support import assert_probed, live_sockets, put, stream
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -133,6 +134,13 @@ def test_the_device_certificate_buys_credentials_that_sign_requests(
     start(spool, stream(sqs.create("telemetry")), aws=aws)
     eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
     assert provider.asked == [("/role-aliases/device-role/credentials", "board-7")]
+
+
+def test_connections_to_the_provider_are_probed_and_give_up_in_time(authority: Authority, provider: Provider) -> None:
+    source, http = credentials(config(authority, provider.host), provider.clock)
+    with closing(http):
+        source.get()
+        assert_probed(live_sockets(http), unacknowledged=True)
 
 
 def test_credentials_that_sqs_calls_expired_are_fetched_again(
