@@ -58,7 +58,7 @@ SITES = {
     ("intake.ipc", "Lock.__init__", "os.open"): RELOAD,
     ("intake.ipc", "answers", "socket.socket"): RELOAD,
     ("intake.ipc", "taken", "os.open"): RELOAD,
-    ("intake.native.library", "find", "ctypes.CDLL"): HELD,
+    ("intake.native.library", "find", "ctypes.CDLL"): "at the start only: readings are received by the Python path",
     ("intake.native.reader", "NativeReader.__init__", "library.open"): "none is made: it is memory of the drain in C",
     ("intake.receiver", "Receiver._open_input", "entry.socket.open"): WITHIN,
     ("intake.receiver", "Receiver.open", "os.eventfd"): HELD,

@@ -32,13 +32,13 @@ from device_agent.uplink.credentials import ChainCredentials
 from device_agent.uplink.verdicts import NotSent
 from localcloud.cloud import ROOT
 from tests.fakes.sqs import FakeSqs
-from tests.intake.conftest import Bench, bench
+from tests.intake.conftest import Bench, bench, path
 from tests.lab.agent import wait_for
 from tests.lab.relay import Relay
 from tests.uplink.conftest import _credentials, sqs
 from tests.uplink.support import assert_probed, idle_pools, live_sockets
 
-__all__ = ["_credentials", "bench", "sqs"]  # fixtures
+__all__ = ["_credentials", "bench", "path", "sqs"]  # fixtures
 
 
 def message(number: int) -> Message:
