@@ -257,6 +257,11 @@ def spool_new_epoch(stream: str, epoch: str, why: str) -> None:
     _say(logging.INFO, "a new epoch begins", stream=stream, epoch=epoch, why=why)
 
 
+def input_dials(*, input: str, endpoint: str) -> None:  # noqa: A002
+    """A name does not answer in one family of addresses; the other is tried, and so on in turns until one answers."""
+    _say(logging.INFO, "no answer yet; trying IPv6 and IPv4 in turns", input=input, endpoint=endpoint)
+
+
 def machine_changed(total: int, in_a_row: int, *, wrong: bool) -> None:
     """The spool was written on another board, or under another machine id; `wrong`: it changes at every start."""
     if wrong:

@@ -105,6 +105,10 @@ def _problems(status: Mapping[str, Any]) -> Iterator[str]:
     for what, kinds in (("input", _OF_INPUTS), ("stream", _OF_STREAMS)):
         for name, count in metrics.get(f"{what}s", {}).items():
             yield from _counts(f"{what} {name}", count, kinds)
+    for name, source in status.get("inputs", {}).items():
+        for endpoint, said in source.get("dials", {}).items():
+            if said.startswith("trying"):
+                yield f"input {name}: {endpoint} does not answer; {said}, and the other family in turn"
     for name, stream in status.get("spool", {}).get("streams", {}).items():
         if stream.get("why"):
             yield f"stream {name}: {stream['why']}"

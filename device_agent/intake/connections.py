@@ -55,7 +55,7 @@ class Connections:
         while True:
             try:
                 header = self.events.recv(zmq.NOBLOCK)
-                self.events.recv(zmq.NOBLOCK)  # the endpoint
+                endpoint = self.events.recv(zmq.NOBLOCK).decode(errors="replace")
             except zmq.Again:
                 return
             event, descriptor = _HEADER.unpack(header)
@@ -67,7 +67,10 @@ class Connections:
                 self.starved = self.starved or descriptor in SHORT
             elif event == zmq.EVENT_CONNECTED:
                 self._connected.add(descriptor)
+                self._watched.dialer.connected(endpoint)
             else:
+                if descriptor in self._connected:
+                    self._watched.dialer.disconnected(endpoint)
                 self._accepted.discard(descriptor)
                 self._connected.discard(descriptor)
                 self._crowded = self._crowded and len(self._accepted) >= self.limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import zmq
 
@@ -29,6 +30,17 @@ class Input:
     channel: Channel
     connections: Connections
     gate: Gate = Gate.READ
+
+    def status(self) -> dict[str, Any]:
+        """Describe it; also from other threads."""
+        said = {
+            "pattern": self.socket.config.pattern.value,
+            "endpoints": self.socket.endpoints,
+            "peers": self.connections.peers,
+            "state": self.gate.value,
+        }
+        dials = self.socket.dialer.status()
+        return said | {"dials": dials} if dials else said
 
 
 class Maker:

@@ -39,6 +39,7 @@ from device_agent.ports import Sink
 
 _BUSY_PAUSE: Final = 10  # milliseconds before a waiting socket, or a peer that takes no answers, is looked at again
 _FULL_PAUSE: Final = 50  # likewise while only the disk is full, which lasts
+_DIAL_PAUSE: Final = 1000  # likewise while a name that was dialed does not answer
 _QUIET: Final = 0.05  # seconds without a reading after which a stop takes an input for drained
 _LAST_READINGS: Final = 0.5  # seconds for what ZeroMQ holds of producers that never pause
 _LAST_WAIT: Final = 5.0  # seconds that a stop waits for the sink to decide about what it has
@@ -103,15 +104,7 @@ class Receiver:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Describe each input."""
-        return {
-            entry.socket.config.name: {
-                "pattern": entry.socket.config.pattern.value,
-                "endpoints": entry.socket.endpoints,
-                "peers": entry.connections.peers,
-                "state": entry.gate.value,
-            }
-            for entry in list(self._inputs)
-        }
+        return {entry.socket.config.name: entry.status() for entry in list(self._inputs)}
 
     # The thread
 
@@ -229,6 +222,8 @@ class Receiver:
             pauses.append(_FULL_PAUSE)
         if any(entry.channel.stuck for entry in self._inputs):
             pauses.append(_BUSY_PAUSE)
+        if any(entry.socket.dialer.waits for entry in self._inputs):
+            pauses.append(_DIAL_PAUSE)
         if self._acceptor.paused:
             pauses.append(int(PAUSE * 1000))
         return min(pauses, default=None)
@@ -260,11 +255,12 @@ class Receiver:
         return received
 
     def _look_again(self) -> None:
-        """Do what waits for time to pass: peers that took no answers, listening again."""
+        """Do what waits for time to pass: peers that took no answers, names that do not answer, listening again."""
         self._next_look = self._clock.monotonic() + _BUSY_PAUSE / 1000
         for entry in self._inputs:
             if entry.channel.stuck:
                 entry.channel.retry()
+            entry.socket.dialer.retry(self._clock.monotonic())
         self._acceptor.retry()
 
     def _ask(self, entry: Input) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from socket import AF_INET6, SOCK_STREAM, getaddrinfo
 from typing import Final
 
 import zmq
@@ -16,6 +17,7 @@ import zmq
 from device_agent.config import InputConfig, Pattern
 from device_agent.errors import ConfigError
 from device_agent.intake import curve, ipc
+from device_agent.intake.dialing import Dialer, by_family, named
 from device_agent.wire.limits import MAX_READING
 
 _TYPES: Final = {Pattern.PULL: zmq.PULL, Pattern.SUB: zmq.SUB, Pattern.REP: zmq.ROUTER, Pattern.ROUTER: zmq.ROUTER}
@@ -55,6 +57,7 @@ class InputSocket:
         self._locks: list[ipc.Lock] = []
         self._bound: dict[str, str] = {}  # endpoint of the configuration -> as it was bound
         self.zmq: zmq.Socket[bytes] = context.socket(_TYPES[config.pattern])
+        self.dialer = Dialer(self.zmq, name=config.name)
         try:
             self._set_options(zap_domain)
         except BaseException:
@@ -68,8 +71,6 @@ class InputSocket:
         socket.setsockopt(zmq.RCVHWM, config.high_water_mark)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.ZAP_DOMAIN, zap_domain)  # so that no handshake ends before we have looked at the connection
-        if any("[" in endpoint for endpoint in (*config.bind, *config.connect)):
-            socket.setsockopt(zmq.IPV6, 1)  # only where asked for: kernels without IPv6 exist
         if config.pattern.acknowledges:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an error instead of a dropped answer
             socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a peer that comes back with its identity is heard
@@ -117,7 +118,7 @@ class InputSocket:
                     self._locks.append(ipc.Lock(path))
                 self._bind(endpoint)
             for endpoint in self.config.connect:
-                self.zmq.connect(endpoint)
+                self.dialer.connect(endpoint)
         except ConfigError as error:
             raise self._unusable("bind", endpoint, str(error)) from error
         except OSError as error:  # there was no descriptor to look at an ipc path with
@@ -130,7 +131,7 @@ class InputSocket:
         return ConfigError(f"input {self.config.name}: cannot {verb} {endpoint}: {reason}", key=("input", self.config.name, key))
 
     def _bind(self, endpoint: str) -> None:
-        with ipc.group_only() if ipc.path_of(endpoint) else nullcontext():
+        with ipc.group_only() if ipc.path_of(endpoint) else nullcontext(), by_family(self.zmq, ipv6=_binds_ipv6(endpoint)):
             self.zmq.bind(endpoint)
         self._bound[endpoint] = self.zmq.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
@@ -167,6 +168,18 @@ def _fixed(config: InputConfig) -> tuple[object, ...]:
         config.name, config.pattern, config.bind, config.connect, config.subscribe, config.message_id, config.high_water_mark,
         config.max_connections, config.skip_probes,
     )  # fmt: skip
+
+
+def _binds_ipv6(endpoint: str) -> bool:
+    """Whether an endpoint is an IPv6 address, or a name that has only such. Asked for each by itself: kernels without IPv6 exist."""
+    if not named(endpoint):
+        return "[" in endpoint
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    try:
+        found = {family for family, *_ in getaddrinfo(host, port if port.isdecimal() else None, type=SOCK_STREAM)}
+    except OSError:
+        return False  # an interface, such as eth0; or libzmq says what is wrong
+    return found == {AF_INET6}
 
 
 def _secret(config: InputConfig) -> bytes:

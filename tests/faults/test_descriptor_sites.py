@@ -66,7 +66,7 @@ SITES = {
     ("intake.receiver", "Receiver.resume", "self._door.open"): WITHIN,
     ("intake.sockets", "InputSocket.__init__", "context.socket"): RELOAD,
     ("intake.sockets", "InputSocket._bind", "self.zmq.bind"): RELOAD + "; accepts in libzmq's thread: `intake.acceptor`",
-    ("intake.sockets", "InputSocket.open", "self.zmq.connect"): "libzmq tries again after reconnect_ivl",
+    ("intake.sockets", "_binds_ipv6", "getaddrinfo"): "a name to bind counts as IPv4, as it mostly is",
     ("intake.zap", "Authenticator.__init__", "context.socket"): HELD,
     ("intake.zap", "Authenticator.__init__", "self.socket.bind"): HELD,
     ("output", "_hold", "os.open"): HELD,
