@@ -71,8 +71,9 @@ def test_the_suffixes_are_botocores() -> None:
     partitions = json.loads((Path(botocore.__file__).parent / "data" / "partitions.json").read_text())["partitions"]
     for one in partitions:
         said = one["outputs"]
-        if one["id"] in hosts._SUFFIXES:  # an older botocore knows fewer, a newer one more
-            assert hosts._SUFFIXES[one["id"]] == (said["dnsSuffix"], said["dualStackDnsSuffix"])
+        if one["id"] in hosts._SUFFIXES:  # a newer botocore knows more partitions; an older one has no dual-stack names of some
+            usual, dual = hosts._SUFFIXES[one["id"]]
+            assert (said["dnsSuffix"], said["dualStackDnsSuffix"]) in {(usual, dual), (usual, usual)}
 
 
 @pytest.mark.parametrize("host", ["localhost", "sqs.example.com", "queue.example.com", "amazonaws.com", "sqs.amazonaws.com.evil.example"])

@@ -98,12 +98,11 @@ def test_an_ipv6_address_beside_a_name_silences_nobody(tmp_path: Path) -> None:
 
 @ipv6
 def test_ipv4_and_ipv6_endpoints_of_one_input_are_bound_each_by_its_own_family(bench: Bench) -> None:
-    intake_endpoint = bench.run(bind=("tcp://[::1]:*", "tcp://127.0.0.1:*", "tcp://localhost:*"))
-    six, four, name = bench.intakes[0].status()["in"]["endpoints"]
-    assert six == intake_endpoint
-    for endpoint in (six, four, name):
+    bench.run(bind=("tcp://[::1]:*", "tcp://127.0.0.1:*"))
+    both = bench.intakes[0].status()["in"]["endpoints"]
+    for endpoint in both:
         bench.client(zmq.PUSH, endpoint, options={zmq.IPV6: int("[" in endpoint)}).send(endpoint.encode())
-    assert sorted(bench.sink.wait_for(3)) == sorted(one.encode() for one in (six, four, name))
+    assert sorted(bench.sink.wait_for(2)) == sorted(one.encode() for one in both)
 
 
 def test_what_is_tried_shows_in_status_and_once_in_the_log(
