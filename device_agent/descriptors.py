@@ -143,17 +143,6 @@ class Spare:
         finally:
             self._take()
 
-    @contextmanager
-    def copy(self, descriptor: int) -> Iterator[int]:
-        """Yield a copy of a descriptor in the place of the spare one, so that no new one is needed; raises OSError."""
-        if self._fd < 0:
-            self._fd = os.dup(self._null)
-        os.dup2(descriptor, self._fd, inheritable=False)
-        try:
-            yield self._fd
-        finally:
-            os.dup2(self._null, self._fd, inheritable=False)
-
     def close(self) -> None:
         """Give it up."""
         for descriptor in (self._null, self._fd):

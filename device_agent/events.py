@@ -157,14 +157,14 @@ def listener_unwatched() -> None:
     """The kernel does not show how libzmq watches a listener (no /proc here?), so its accepting is not in our hands."""
     _say(
         logging.WARNING,
-        "cannot hold libzmq back when file descriptors run out: /proc/self/fdinfo is not readable here; mount /proc, or keep "
-        "max_connections well below the limit of open files",
+        "cannot hold libzmq back at max_connections, nor when file descriptors run out: /proc/self/fdinfo is not readable here; mount "
+        "/proc, or have far fewer programs connect than there may be open files",
     )
 
 
 def input_crowded(*, input: str, limit: int) -> None:  # noqa: A002
-    """More peers than the limit want to connect; they are turned away until one leaves."""
-    _say(logging.WARNING, "more peers than max_connections, further ones are turned away", input=input, max_connections=limit)
+    """More peers than the limit want to connect; they wait until one leaves."""
+    _say(logging.WARNING, "more peers than max_connections, further ones wait until one leaves", input=input, max_connections=limit)
 
 
 def input_heavy(*, input: str, size: int, high_water_mark: int, enough: int) -> None:  # noqa: A002

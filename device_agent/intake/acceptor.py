@@ -1,10 +1,11 @@
-"""Acceptor: lets libzmq accept connections one at a time, and only while there are file descriptors.
+"""Acceptor: lets libzmq accept connections one at a time, and only while there is room for one more.
 
-Why: without a descriptor, libzmq's own thread takes a whole core on tcp (it asks accept(2) again and again), and aborts the process on ipc.
-It has no option against either. See docs/decisions/0034.
+Why: without a file descriptor, libzmq's own thread takes a whole core on tcp (it asks accept(2) again and again), and aborts the process
+on ipc; and it knows no limit of connections. It has no option against either. See docs/decisions/0034.
 
 Promises
-- libzmq calls accept(2) only after `Descriptors.room` has said yes, and once for each yes.
+- libzmq calls accept(2) only after the input had room and `Descriptors.room` has said yes, once for each yes: the next yes waits until the
+  socket monitor has told what became of the last one.
 - While there is no room, new connections wait in the kernel's queue; those that exist go on. Nothing spins.
 - Where the kernel does not show how libzmq watches its listener, libzmq is left alone, and the log says so.
 
@@ -19,7 +20,7 @@ import ctypes
 import os
 import platform
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,7 @@ import zmq
 
 from device_agent import events
 from device_agent.descriptors import PAUSE, Descriptors
+from device_agent.intake.connections import Connections
 
 _EPOLL_CTL_MOD: Final = 3  # sys/epoll.h
 _EPOLLIN: Final = 0x001
@@ -51,11 +53,28 @@ class _Entry:
     def __init__(self, listener: int, epoll: int, data: int) -> None:
         self._listener, self._epoll, self._data = listener, epoll, data
 
-    def set(self, wanted: int) -> None:
+    def arm(self) -> None:
+        """Let libzmq accept once."""
+        self._set(_EPOLLIN | _EPOLLONESHOT)
+
+    def disarm(self) -> None:
+        """Let libzmq accept nothing."""
+        self._set(0)
+
+    def _set(self, wanted: int) -> None:
         event = _EpollEvent(wanted, self._data)
         if _LIBC.epoll_ctl(self._epoll, _EPOLL_CTL_MOD, self._listener, ctypes.byref(event)) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+
+
+class _Door:
+    """The listeners of one input."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+        self.entries: dict[int, _Entry] = {}  # by file descriptor
+        self.polled = False
 
 
 class Acceptor:
@@ -64,7 +83,7 @@ class Acceptor:
     def __init__(self, poller: zmq.Poller, descriptors: Descriptors, monotonic: Callable[[], float]) -> None:
         """Watch listeners with `poller`, the receiver's."""
         self._poller, self._descriptors, self._monotonic = poller, descriptors, monotonic
-        self._entries: dict[int, _Entry] = {}  # file descriptor of the listener -> its place
+        self._doors: list[_Door] = []
         self._paused_until: float | None = None
 
     @property
@@ -72,48 +91,64 @@ class Acceptor:
         """Whether nothing is accepted for now."""
         return self._paused_until is not None
 
-    def watch(self, listeners: Iterable[int]) -> None:
-        """Take over listeners that were just bound."""
-        for listener in listeners:
+    def watch(self, connections: Connections) -> None:
+        """Take over the listeners of an input that was just bound."""
+        door = _Door(connections)
+        for listener in connections.listeners:
             entry = _find(listener)
             if entry is None:
                 events.listener_unwatched()
                 continue
-            entry.set(0)
-            self._entries[listener] = entry
-            if not self.paused:
-                self._poller.register(listener, zmq.POLLIN)
+            entry.disarm()
+            door.entries[listener] = entry
+        self._doors.append(door)
 
-    def forget(self, listeners: Iterable[int]) -> None:
-        """Leave listeners alone that are about to be closed."""
-        for listener in listeners:
-            if self._entries.pop(listener, None) is not None and listener in self._poller:
-                self._poller.unregister(listener)
+    def forget(self, connections: Connections) -> None:
+        """Leave the listeners alone of an input whose endpoints are about to be closed."""
+        for door in self._doors:
+            if door.connections is connections:
+                self._turn(door, wanted=False)
+        self._doors = [door for door in self._doors if door.connections is not connections]
+
+    def prepare(self) -> None:
+        """Before each poll: watch the listeners at which somebody may come in, and no others."""
+        for door in self._doors:
+            closed = self.paused or door.connections.accepting or door.connections.crowded
+            self._turn(door, wanted=not closed)
 
     def admit(self, ready: Collection[object]) -> None:
-        """Let one connection in on each listener that is in `ready`, if there is room."""
-        for listener, entry in self._entries.items():
-            if listener not in ready:
+        """After each poll: let one connection in at each input of which a listener is in `ready`, if there is room."""
+        for door in self._doors:
+            waiting = next((entry for listener, entry in door.entries.items() if listener in ready), None)
+            if waiting is None:
                 continue
-            if not self._descriptors.room():
+            if not door.connections.has_room:
+                door.connections.turn_away()
+            elif not self._descriptors.room():
                 self.pause()
                 return
-            entry.set(_EPOLLIN | _EPOLLONESHOT)
+            else:
+                door.connections.accepting = True
+                waiting.arm()
 
     def pause(self) -> None:
         """Accept nothing for a while: there are no descriptors."""
         self._descriptors.short()
-        if not self.paused:
-            for listener in self._entries:
-                self._poller.unregister(listener)
         self._paused_until = self._monotonic() + PAUSE
 
     def retry(self) -> None:
         """Go on accepting if the pause is over."""
         if self._paused_until is not None and self._monotonic() >= self._paused_until:
             self._paused_until = None
-            for listener in self._entries:
-                self._poller.register(listener, zmq.POLLIN)
+
+    def _turn(self, door: _Door, *, wanted: bool) -> None:
+        if wanted is not door.polled:
+            door.polled = wanted
+            for listener in door.entries:
+                if wanted:
+                    self._poller.register(listener, zmq.POLLIN)
+                else:
+                    self._poller.unregister(listener)
 
 
 def _find(listener: int) -> _Entry | None:

@@ -10,7 +10,7 @@ import zmq
 
 from device_agent import events
 from device_agent.config import InputConfig, Pattern
-from device_agent.descriptors import Spare, spare_for_connections
+from device_agent.descriptors import spare_for_connections
 from device_agent.errors import ConfigError
 from device_agent.intake.channel import Channel, Gate
 from device_agent.intake.connections import Connections
@@ -51,7 +51,6 @@ class Maker:
     ) -> None:
         """Remember what all inputs share."""
         self._context, self._door, self._wake, self._monotonic = context, door, wake, monotonic
-        self._spare = Spare()  # to cut connections with
 
     def make(self, config: InputConfig, *, zap_domain: bytes, metrics: InputMetrics) -> Input:
         """Make an input that is not bound yet; nothing is left open after an error.
@@ -62,7 +61,7 @@ class Maker:
         try:
             socket = InputSocket(self._context, config, zap_domain=zap_domain)
             try:
-                connections = Connections(self._context, socket, spare=self._spare)
+                connections = Connections(self._context, socket)
             except zmq.ZMQError:
                 socket.close()
                 raise
@@ -76,10 +75,6 @@ class Maker:
         if config.pattern is Pattern.ROUTER:
             return RouterDealer(config, socket, sink=self._door, metrics=metrics, wake=self._wake)
         return PullSub(config, socket, sink=self._door, metrics=metrics, monotonic=self._monotonic)
-
-    def close(self) -> None:
-        """Close what the inputs shared; they are closed."""
-        self._spare.close()
 
 
 def share_descriptors(inputs: Sequence[Input]) -> None:

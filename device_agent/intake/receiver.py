@@ -137,7 +137,7 @@ class Receiver:
         self._inputs.append(entry)
         entry.socket.open()
         entry.connections.update()  # which says where it listens
-        self._acceptor.watch(entry.connections.listeners)
+        self._acceptor.watch(entry.connections)
         self._poller.register(entry.connections.events, zmq.POLLIN)
         self._poller.register(entry.socket.zmq, zmq.POLLIN)
 
@@ -202,7 +202,7 @@ class Receiver:
 
     def _close(self, entry: Input) -> None:
         """Close one input for good, and wait until its endpoints are free."""
-        self._acceptor.forget(entry.connections.listeners)
+        self._acceptor.forget(entry.connections)
         for socket in (entry.connections.events, entry.socket.zmq):
             if socket in self._poller:
                 self._poller.unregister(socket)
@@ -230,12 +230,11 @@ class Receiver:
 
     def _step(self, timeout: int | None) -> list[Input]:
         """Poll once, do what is due, and return the inputs that received readings."""
+        self._acceptor.prepare()
         ready = dict(self._poller.poll(timeout))
         if self._wake in ready:
             self._wakes()
         if self._authenticator is not None and self._authenticator.socket in ready:
-            for entry in self._inputs:
-                entry.connections.update()  # first the connections, then who they are: see there
             self._authenticator.handle()
         self._acceptor.admit(ready)
         time, synced = self._clock.now(), self._clock.synced()
@@ -308,7 +307,7 @@ class Receiver:
     def _last_readings(self, leaving: Sequence[Input]) -> None:
         """Cut the inputs without answers off, and take what ZeroMQ has received of a producer that went on."""
         for entry in leaving:
-            self._acceptor.forget(entry.connections.listeners)
+            self._acceptor.forget(entry.connections)
             entry.socket.cut()
         end = self._clock.monotonic() + _LAST_READINGS
         while self._clock.monotonic() < end:
@@ -334,8 +333,6 @@ class Receiver:
             entry.socket.close()
         if self._authenticator is not None:
             self._authenticator.close()
-        if self._maker is not None:
-            self._maker.close()
         if self._context is not None:
             self._context.destroy()  # closes what an error left open, and waits for the last answers
         with self._wake_lock:

@@ -151,7 +151,8 @@ def test_a_flood_of_connections_is_held_at_the_limit(bench: Bench, tmp_path: Pat
     with ExitStack() as flood:
         for _ in range(200):
             raw = flood.enter_context(socket.socket(socket.AF_UNIX if transport == "ipc" else socket.AF_INET))
-            raw.connect(endpoint.removeprefix("ipc://") if transport == "ipc" else ("127.0.0.1", int(endpoint.rpartition(":")[2])))
+            raw.setblocking(False)
+            raw.connect_ex(endpoint.removeprefix("ipc://") if transport == "ipc" else ("127.0.0.1", int(endpoint.rpartition(":")[2])))
         until(lambda: intake.status()["in"]["peers"] == 20)
         req.send(b"Hello")
         assert req.recv() == b"World"
