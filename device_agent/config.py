@@ -115,8 +115,17 @@ class RouteConfig:
 class CurveConfig:
     """`[input.curve]`: encryption and authentication of an input's peers."""
 
-    secret_key: str = setting("Path of this input's CURVE secret key (`device-agent keys`); must be readable by the agent alone (0600).")
+    secret_key: str = setting(
+        "Path of this input's CURVE secret key (`device-agent keys`); must be readable by the agent alone (0600). May be left out beside "
+        "`server_key`: then the input has a new key at each start.",
+        default="",
+    )
     allow: tuple[str, ...] = setting("Directory or files of the public keys that may connect; an empty list allows none.", default=())
+    server_key: str = setting(
+        "Public key of the program on the other side, a file or the 40 characters themselves: that program is the CURVE server, this input "
+        "its client. Empty: this input is the server.",
+        default="",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +151,25 @@ class InputConfig:
         "`router` only: an empty frame alone is a peer's probe (ZMQ_PROBE_ROUTER) and skipped; `false`: it is an empty reading.",
         default=True,
     )
+    old_peers: bool = setting(
+        "Without CURVE: serve peers of ZMTP 1.0 and 2.0 (libzmq before 4.0). `false`: turn them away, and with them what speaks no ZeroMQ: "
+        "ZMTP 1.0 may begin with any bytes, so what a port scan sends may become a reading.",
+        default=True,
+    )
     high_water_mark: int = setting("Messages that ZeroMQ may hold a peer (ZMQ_RCVHWM); bounds memory: peers x this x size.", default=1000)
     max_reading: int = setting("Largest reading that is taken, all frames together.", unit=Unit.SIZE, default=MAX_READING)
     max_connections: int = setting("Peers at most; further ones are not accepted.", default=1000)
     curve: CurveConfig | None = setting("Encryption and an allow-list of peers.", default=None)
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether its peers prove who they are: it is the CURVE server."""
+        return self.curve is not None and not self.curve.server_key
+
+    @property
+    def greets(self) -> bool:
+        """Whether only peers come in that begin as ZMTP 3.0 does."""
+        return self.curve is not None or not self.old_peers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

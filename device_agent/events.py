@@ -190,6 +190,13 @@ def peer_denied(*, input: str, address: str, key: str) -> None:  # noqa: A002
     _say(logging.WARNING, "peer denied: its key is not in the input's `curve.allow`", input=input, address=address, key=key)
 
 
+def handshake_failed(*, input: str, cause: str, peer: str, count: int, certain: bool) -> None:  # noqa: A002
+    """A connection came to nothing; of each cause one line a minute at most, with the count since the start."""
+    words = "handshake failed" if certain else "no handshake"
+    who = {"peer": peer} if peer else {}
+    _say(logging.WARNING if certain else logging.INFO, f"{words}: {cause}", input=input, **who, since_start=count)
+
+
 def answers_lost(*, input: str, count: int) -> None:  # noqa: A002
     """At a stop: peers had not taken these answers."""
     _say(logging.WARNING, "answers were not taken before the stop", input=input, count=count)

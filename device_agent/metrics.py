@@ -18,6 +18,7 @@ class InputMetrics:
     refused: int = 0  # answered with a refusal (REQ and DEALER only)
     oversize: int = 0  # larger than max_reading: refused, or set aside
     malformed: int = 0  # not what the pattern demands (a REQ without delimiter): discarded
+    handshakes_failed: int = 0  # connections that came to nothing; `inputs` says why
     probes: int = 0  # empty messages of peers with ZMQ_PROBE_ROUTER: skipped
     replies: int = 0  # sent
     replies_lost: int = 0  # the peer had gone

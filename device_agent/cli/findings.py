@@ -209,7 +209,7 @@ def _sizes(config: Config) -> Iterator[Finding]:
 
 def _openness(source: InputConfig) -> Iterator[Finding]:
     if source.curve is not None:
-        if not source.curve.allow:
+        if source.authenticates and not source.curve.allow:
             yield Finding("warning", f"input {source.name}: curve.allow is empty, so nobody can connect")
         return
     for endpoint in source.bind:

@@ -10,6 +10,7 @@ from device_agent.cli import table
 from device_agent.configfile import units
 
 _WIDTH: Final = 80
+_RECENT: Final = 600  # seconds for which a handshake that failed is shown
 #: Counts that are worth a sentence when they are not 0.
 _OF_INPUTS: Final = {
     "refused": "refused", "oversize": "too large", "malformed": "malformed", "replies_lost": "replies lost", "lost": "lost",
@@ -40,7 +41,7 @@ def lines(status: Mapping[str, Any], *, now: float, before: Mapping[str, Any] | 
     yield ""
     header = ("stream", "committed", "waiting", "oldest", "sent", *(rate or ("messages",)), "state")
     yield from table.lines(header, list(_streams(status, now, before)))
-    problems = list(_problems(status))
+    problems = list(_problems(status, now))
     if problems:
         yield ""
     for problem in problems:
@@ -98,7 +99,7 @@ def _stream_state(stream: Mapping[str, Any], uplink: Mapping[str, Any]) -> str:
     return str(uplink.get("state", "-"))
 
 
-def _problems(status: Mapping[str, Any]) -> Iterator[str]:
+def _problems(status: Mapping[str, Any], now: float) -> Iterator[str]:
     """Yield a sentence for everything that keeps readings from moving on, and for what was refused, lost or set aside."""
     metrics = status.get("metrics", {})
     yield from _counts("agent", metrics.get("process", {}), _OF_PROCESS)
@@ -106,9 +107,7 @@ def _problems(status: Mapping[str, Any]) -> Iterator[str]:
         for name, count in metrics.get(f"{what}s", {}).items():
             yield from _counts(f"{what} {name}", count, kinds)
     for name, source in status.get("inputs", {}).items():
-        for endpoint, said in source.get("dials", {}).items():
-            if said.startswith("trying"):
-                yield f"input {name}: {endpoint} does not answer; {said}, and the other family in turn"
+        yield from (f"input {name}: {problem}" for problem in _connections(source, now))
     for name, stream in status.get("spool", {}).get("streams", {}).items():
         if stream.get("why"):
             yield f"stream {name}: {stream['why']}"
@@ -121,6 +120,18 @@ def _problems(status: Mapping[str, Any]) -> Iterator[str]:
             wait = uplink.get("next_try_in")
             text = uplink["problem"] if uplink["problem"].startswith("stream ") else f"stream {name}: {uplink['problem']}"
             yield f"{text} (next try in {age(wait)})" if wait else text
+
+
+def _connections(source: Mapping[str, Any], now: float) -> Iterator[str]:
+    """Yield what keeps connections of an input from being made."""
+    for endpoint, said in source.get("dials", {}).items():
+        if said.startswith("trying"):
+            yield f"{endpoint} does not answer; {said}, and the other family in turn"
+    for failure in source.get("handshakes", ()):
+        ago = max(0.0, now - failure["time"] / 1e6)
+        if ago < _RECENT:
+            last = f"the last {age(ago)} ago{', ' + failure['peer'] if failure['peer'] else ''}"
+            yield f"{failure['cause']} (since the start {failure['count']:,} times, {last})"
 
 
 def _counts(whose: str, count: Mapping[str, int], kinds: Mapping[str, str]) -> Iterator[str]:

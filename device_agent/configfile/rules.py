@@ -162,7 +162,20 @@ def _input(source: InputConfig, path: Path, written: dict[str, Any], config: Con
         for position, endpoint in enumerate(list_):
             if report.ok((*path, key)):
                 _endpoint(endpoint, (*path, key, position), source, report, bind=bind)
+    _curve(source, path, report)
     _topics(source, path, config, report)
+
+
+def _curve(source: InputConfig, path: Path, report: Report) -> None:
+    where, curve = (*path, "curve"), source.curve
+    if curve is None or not report.ok(where):
+        return
+    if curve.server_key and curve.allow:
+        report.add(
+            (*where, "allow"), "is for an input that is the CURVE server; with server_key the program on the other side decides who may"
+        )
+    if not curve.server_key and not curve.secret_key:
+        report.add((*where, "secret_key"), "missing; `device-agent keys` makes one (or give server_key, if the other side is the server)")
 
 
 def _known_stream(name: str, path: Path, config: Config, report: Report) -> None:

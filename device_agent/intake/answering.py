@@ -62,7 +62,7 @@ class Answering(Channel):
     ) -> None:  # fmt: skip
         """Answer over `socket`; `ordered` unless answers carry the id of their reading; `flags`: how drain.c takes messages apart."""
         super().__init__(config, socket, sink=sink, metrics=metrics, replies=self)
-        self._reader = FrameReader(socket, authenticated=config.curve is not None)
+        self._reader = FrameReader(socket, authenticated=config.authenticates)
         self._outbox = Outbox(socket, metrics=metrics, ordered=ordered)
         self._verdicts: deque[tuple[Batch, int, str]] = deque()  # from the writer's thread: (batch, first, reason if refused)
         self._wake = wake
@@ -81,7 +81,7 @@ class Answering(Channel):
         found = library.find().library
         if found is None or (self._ordered and len(self._router.streams) > 1):
             return None
-        topics, clients = self._router.first_frame, self.config.curve is not None
+        topics, clients = self._router.first_frame, self.config.authenticates
         return Quick(native_reader(found, self.socket, self._flags, topics=topics, clients=clients), NativeAnswers(found, self.socket))
 
     @abstractmethod
@@ -123,7 +123,7 @@ class Answering(Channel):
                     break
         except zmq.Again:
             pass  # nothing is left
-        labels = clients if self.config.curve is not None else None
+        labels = clients if self.config.authenticates else None
         received = Received(time=time, synced=synced, payloads=payloads, size=size, plain=plain, clients=labels, tokens=tokens)
         return self._router.routed(received)
 

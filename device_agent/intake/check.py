@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from ipaddress import ip_address
 from pathlib import Path
 
 import zmq
 
-from device_agent.config import InputConfig, Pattern
+from device_agent.config import CurveConfig, InputConfig, Pattern
 from device_agent.errors import ConfigError
 from device_agent.intake import curve, ipc, sockets
 
@@ -109,7 +109,7 @@ def _mistakes(config: InputConfig) -> Iterator[tuple[tuple[str, ...], str]]:
         for endpoint in endpoints:
             yield from (((key,), f"{endpoint}: {reason}") for reason in _endpoint_mistakes(config, endpoint))
     if config.curve is not None:
-        yield from ((("curve", *key), reason) for key, reason in _key_mistakes(config.curve.secret_key, config.curve.allow))
+        yield from ((("curve", *key), reason) for key, reason in _key_mistakes(config.curve))
 
 
 def _endpoint_mistakes(config: InputConfig, endpoint: str) -> Iterator[str]:
@@ -128,18 +128,20 @@ def _endpoint_mistakes(config: InputConfig, endpoint: str) -> Iterator[str]:
         yield reason
 
 
-def _key_mistakes(secret: str, allow: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _key_mistakes(config: CurveConfig) -> Iterator[tuple[tuple[str, ...], str]]:
     if not zmq.has("curve"):
         yield (), "this libzmq was built without CURVE"
         return
-    try:
-        curve.secret_key(Path(secret))
-    except ConfigError as error:
-        yield ("secret_key",), str(error)
-    try:
-        curve.allowed_keys(allow)
-    except ConfigError as error:
-        yield ("allow",), str(error)
+    looks: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("secret_key", lambda: curve.secret_key(Path(config.secret_key)) if config.secret_key or not config.server_key else None),
+        ("allow", lambda: curve.allowed_keys(config.allow)),
+        ("server_key", lambda: curve.server_key(config.server_key) if config.server_key else None),
+    )
+    for key, look in looks:
+        try:
+            look()
+        except ConfigError as error:
+            yield (key,), str(error)
 
 
 def _duplicates(inputs: Sequence[InputConfig]) -> Iterator[ConfigError]:

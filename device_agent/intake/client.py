@@ -17,7 +17,7 @@ from typing import Final
 
 import zmq
 
-from device_agent.config import InputConfig, Pattern
+from device_agent.config import CurveConfig, InputConfig, Pattern
 from device_agent.errors import ConfigError, NotNow
 from device_agent.intake import curve
 
@@ -88,7 +88,7 @@ def _connected(source: InputConfig, place: str, key: Path | None, timeout: float
         socket.set(zmq.RCVTIMEO, milliseconds)
         socket.set(zmq.LINGER, milliseconds)
         if source.curve is not None:
-            _encrypt(socket, source, Path(source.curve.secret_key), key)
+            _encrypt(socket, source, source.curve, key)
         try:
             socket.connect(place)
         except zmq.ZMQError as error:
@@ -105,10 +105,14 @@ def _connected(source: InputConfig, place: str, key: Path | None, timeout: float
         raise NotNow(f"input {source.name} at {place}: the agent did not take everything within {timeout:g} s")
 
 
-def _encrypt(socket: zmq.Socket[bytes], source: InputConfig, server: Path, key: Path | None) -> None:
+def _encrypt(socket: zmq.Socket[bytes], source: InputConfig, config: CurveConfig, key: Path | None) -> None:
+    if config.server_key:
+        raise ConfigError(
+            f"input {source.name} is the CURVE client of a program with the secret of `server_key`; nobody else can send to it"
+        )
     if key is None:
         raise ConfigError(f"input {source.name} is encrypted: name this client's secret key with --key (`device-agent keys` makes one)")
-    socket.curve_serverkey = curve.secret_key(server)[0]
+    socket.curve_serverkey = curve.secret_key(Path(config.secret_key))[0]
     socket.curve_publickey, socket.curve_secretkey = curve.secret_key(key)
 
 

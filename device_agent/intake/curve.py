@@ -60,6 +60,17 @@ def secret_key(path: Path) -> tuple[bytes, bytes]:
     return zmq.curve_public(secret), secret
 
 
+def server_key(text: str) -> bytes:
+    """Return the public key (Z85) of a program that is the CURVE server: what `text` is, or what is in the file that it names.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if _is_key(text.encode()) and not Path(text).exists():
+        return text.encode()
+    return _field(Path(text), "public-key")
+
+
 def allowed_keys(entries: tuple[str, ...]) -> frozenset[str]:
     """Return the public keys (Z85) in files, and in the `*.key` and `*.pub` files of directories.
 

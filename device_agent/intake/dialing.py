@@ -1,9 +1,10 @@
-"""Dialing: connects an input to its endpoints; to a host's name by IPv4 and by IPv6 in turns, until one of them answers.
+"""Dialing: connects an input to its endpoints, and again where libzmq has given up; to a host's name by IPv4 and by IPv6 in turns.
 
 Why: libzmq looks a name up in one family only (ZMQ_IPV6, zmq_setsockopt(3)), takes the first address, and never tries the other family.
-Both at once would not do: of a publisher that has both, a SUB would get everything twice.
+Both at once would not do: of a publisher that has both, a SUB would get everything twice. And after an error of the protocol (a handshake
+that does not fit, a denied key, a frame that is too large) libzmq never tries that endpoint again, also not when the program was mended.
 
-Promises: an endpoint has one connection at a time; the family is changed only while it has none and nothing of it is left to be read, since
+Promises: an endpoint has one connection at a time; it is dialed anew only while it has none and nothing of it is left to be read, since
 `disconnect` throws away what was received. libzmq looks the name up again at each try, so a name that moves is followed.
 """
 
@@ -19,21 +20,28 @@ import zmq
 
 from device_agent import events
 
-#: Seconds that a family is tried, at first and at most; libzmq tries several times meanwhile (ZMQ_RECONNECT_IVL).
+#: Seconds before an endpoint is dialed anew, at first and at most; libzmq tries several times meanwhile (ZMQ_RECONNECT_IVL).
 _FIRST_TURN: Final = 3.0
 _LONGEST_TURN: Final = 60.0
 
 
 @dataclass(slots=True)
 class _Dial:
-    """One endpoint with a name."""
+    """One endpoint."""
 
     endpoint: str
+    named: bool
     ipv6: bool = False
     connected: bool = False
+    given_up: bool = False  # by libzmq, as far as is known: it tells when it tries again
     turn: float = field(default_factory=lambda: _FIRST_TURN)
-    until: float | None = None  # monotonic: when it is the other family's turn
+    until: float | None = None  # monotonic: when it is dialed anew
     told: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be dialed anew if it does not come true by itself."""
+        return not self.connected and (self.named or self.given_up)
 
 
 class Dialer:
@@ -46,12 +54,9 @@ class Dialer:
 
     def connect(self, endpoint: str) -> None:
         """Connect for good. Raises zmq.ZMQError."""
-        dial = _Dial(endpoint)
-        if named(endpoint):
-            self._dials[endpoint] = dial
-        else:
-            dial.ipv6 = "[" in endpoint
+        dial = _Dial(endpoint, named(endpoint), ipv6="[" in endpoint)
         self._dial(dial)
+        self._dials[endpoint] = dial
 
     def _dial(self, dial: _Dial) -> None:
         with by_family(self._socket, ipv6=dial.ipv6):
@@ -61,38 +66,45 @@ class Dialer:
         """Somebody answers there."""
         dial = self._dials.get(endpoint)
         if dial is not None:
-            dial.connected, dial.turn, dial.until, dial.told = True, _FIRST_TURN, None, False
+            dial.connected, dial.given_up, dial.turn, dial.until, dial.told = True, False, _FIRST_TURN, None, False
 
     def disconnected(self, endpoint: str) -> None:
         """The connection is gone."""
         dial = self._dials.get(endpoint)
         if dial is not None:
-            dial.connected = False
+            dial.connected, dial.given_up = False, True
+
+    def tried(self, endpoint: str) -> None:
+        """Take note that libzmq tries by itself."""
+        dial = self._dials.get(endpoint)
+        if dial is not None:
+            dial.given_up = False
 
     @property
     def waits(self) -> bool:
-        """Whether some name has not answered."""
-        return any(not dial.connected for dial in self._dials.values())
+        """Whether some endpoint is to be dialed anew."""
+        return any(dial.waits for dial in self._dials.values())
 
     def retry(self, now: float) -> None:
-        """Change the family where its turn is over."""
+        """Dial anew where it is due."""
         for dial in self._dials.values():
-            if dial.connected:
-                continue
-            if dial.until is None:
+            if not dial.waits:
+                dial.until = None
+            elif dial.until is None:
                 dial.until = now + dial.turn
             elif now >= dial.until and not int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-                self._change(dial, now)
+                self._anew(dial, now)
 
-    def _change(self, dial: _Dial, now: float) -> None:
+    def _anew(self, dial: _Dial, now: float) -> None:
         with suppress(zmq.ZMQError):  # libzmq has given it up already
             self._socket.disconnect(dial.endpoint)
-        dial.ipv6 = not dial.ipv6
         dial.turn = min(_LONGEST_TURN, 2 * dial.turn)
         dial.until = now + dial.turn
-        if not dial.told:
-            dial.told = True
-            events.input_dials(input=self._name, endpoint=dial.endpoint)
+        if dial.named:
+            dial.ipv6 = not dial.ipv6
+            if not dial.told:
+                dial.told = True
+                events.input_dials(input=self._name, endpoint=dial.endpoint)
         self._dial(dial)
 
     def status(self) -> dict[str, str]:
@@ -100,6 +112,7 @@ class Dialer:
         return {
             dial.endpoint: f"{'connected by' if dial.connected else 'trying'} {'IPv6' if dial.ipv6 else 'IPv4'}"
             for dial in self._dials.values()
+            if dial.named
         }
 
 

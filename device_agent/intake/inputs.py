@@ -9,6 +9,7 @@ from typing import Any
 import zmq
 
 from device_agent import events
+from device_agent.clock import Clock
 from device_agent.config import InputConfig, Pattern
 from device_agent.descriptors import spare_for_connections
 from device_agent.errors import ConfigError
@@ -39,18 +40,16 @@ class Input:
             "peers": self.connections.peers,
             "state": self.gate.value,
         }
-        dials = self.socket.dialer.status()
-        return said | {"dials": dials} if dials else said
+        dials, failures = self.socket.dialer.status(), self.connections.handshakes.status()
+        return said | ({"dials": dials} if dials else {}) | ({"handshakes": failures} if failures else {})
 
 
 class Maker:
     """Makes inputs for one receiver."""
 
-    def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], *, door: Door, wake: Callable[[], None], monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], *, door: Door, wake: Callable[[], None], clock: Clock) -> None:
         """Remember what all inputs share."""
-        self._context, self._door, self._wake, self._monotonic = context, door, wake, monotonic
+        self._context, self._door, self._wake, self._clock = context, door, wake, clock
 
     def make(self, config: InputConfig, *, zap_domain: bytes, metrics: InputMetrics) -> Input:
         """Make an input that is not bound yet; nothing is left open after an error.
@@ -61,7 +60,7 @@ class Maker:
         try:
             socket = InputSocket(self._context, config, zap_domain=zap_domain)
             try:
-                connections = Connections(self._context, socket)
+                connections = Connections(self._context, socket, metrics=metrics, clock=self._clock)
             except zmq.ZMQError:
                 socket.close()
                 raise
@@ -74,7 +73,7 @@ class Maker:
             return Rep(config, socket, sink=self._door, metrics=metrics, wake=self._wake)
         if config.pattern is Pattern.ROUTER:
             return RouterDealer(config, socket, sink=self._door, metrics=metrics, wake=self._wake)
-        return PullSub(config, socket, sink=self._door, metrics=metrics, monotonic=self._monotonic)
+        return PullSub(config, socket, sink=self._door, metrics=metrics, monotonic=self._clock.monotonic)
 
 
 def share_descriptors(inputs: Sequence[Input]) -> None:

@@ -7,7 +7,6 @@ not read; a PUB drops at its own high-water mark and counts nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import zmq
 
@@ -15,12 +14,10 @@ from device_agent import events
 from device_agent.config import InputConfig
 from device_agent.intake.channel import Channel
 from device_agent.intake.readers import reader
+from device_agent.intake.seldom import Seldom
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Sink
 from device_agent.router import Oversize, Routed
-
-#: Seconds between two log lines about readings that are too large: a program that sends one sends many.
-SELDOM: Final = 60.0
 
 
 class PullSub(Channel):
@@ -30,14 +27,13 @@ class PullSub(Channel):
         self, config: InputConfig, socket: zmq.Socket[bytes], *, sink: Sink, metrics: InputMetrics, monotonic: Callable[[], float]
     ) -> None:
         super().__init__(config, socket, sink=sink, metrics=metrics)
-        self._monotonic = monotonic
-        self._silent_until = float("-inf")
-        self._reader = reader(socket, topics=self._router.first_frame, authenticated=config.curve is not None)
+        self._seldom = Seldom(monotonic)
+        self._reader = reader(socket, topics=self._router.first_frame, authenticated=config.authenticates)
 
     def become(self, config: InputConfig) -> None:
         """Go on; whether a reading's first frame is its topic may have changed."""
         super().become(config)
-        self._reader = reader(self.socket, topics=self._router.first_frame, authenticated=config.curve is not None)
+        self._reader = reader(self.socket, topics=self._router.first_frame, authenticated=config.authenticates)
 
     def receive(self, time: int, synced: bool) -> Routed:  # data, as in Run
         """Receive a turn of readings."""
@@ -46,7 +42,5 @@ class PullSub(Channel):
     def too_large(self, reading: Oversize) -> None:
         """The peer cannot be told: keep it where people can look at it, and tell the log."""
         self._sink.set_aside(reading.stream, reading.payload, reading.reason)
-        now = self._monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + SELDOM
+        if self._seldom.due():
             events.input_oversize(input=self.config.name, stream=reading.stream, since_start=self.metrics.oversize, reason=reading.reason)

@@ -115,7 +115,7 @@ class Receiver:
             ConfigError: one of them cannot be bound; then none is open.
         """
         self._context = zmq.Context()
-        self._maker = Maker(self._context, door=self._door, wake=self.wake, monotonic=self._clock.monotonic)
+        self._maker = Maker(self._context, door=self._door, wake=self.wake, clock=self._clock)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._wake, zmq.POLLIN)
         try:

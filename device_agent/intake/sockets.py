@@ -51,9 +51,9 @@ class InputSocket:
         """
         self.config = config
         self.domain = zap_domain
-        #: Public keys (Z85) of the peers that may connect; None: everybody may.
+        #: Public keys (Z85) of the peers that may connect; None: nobody is asked for one.
         self.allowed = _allowed(config)
-        self._secret = _secret(config)
+        self._keys = _keys(config)
         self._locks: list[ipc.Lock] = []
         self._bound: dict[str, str] = {}  # endpoint of the configuration -> as it was bound
         self.zmq: zmq.Socket[bytes] = context.socket(_TYPES[config.pattern])
@@ -70,7 +70,6 @@ class InputSocket:
             socket.setsockopt(option, value)
         socket.setsockopt(zmq.RCVHWM, config.high_water_mark)
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.ZAP_DOMAIN, zap_domain)  # so that no handshake ends before we have looked at the connection
         if config.pattern.acknowledges:
             socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an error instead of a dropped answer
             socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a peer that comes back with its identity is heard
@@ -79,9 +78,20 @@ class InputSocket:
         if config.pattern is Pattern.SUB:
             for prefix in config.subscribe:
                 socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
-        if config.curve is not None:
-            socket.setsockopt(zmq.CURVE_SERVER, 1)
-            socket.setsockopt(zmq.CURVE_SECRETKEY, self._secret)
+        self._encrypt(zap_domain)
+
+    def _encrypt(self, zap_domain: bytes) -> None:
+        config, (secret, server) = self.config, self._keys
+        if config.greets:  # only then: with a ZAP domain libzmq turns away ZMTP 1.0 and 2.0 without a word
+            self.zmq.setsockopt(zmq.ZAP_DOMAIN, zap_domain)
+        if config.authenticates:
+            self.zmq.setsockopt(zmq.CURVE_SERVER, 1)
+            self.zmq.setsockopt(zmq.CURVE_SECRETKEY, secret)
+        elif config.curve is not None:
+            secret = secret or zmq.curve_keypair()[1]
+            self.zmq.setsockopt(zmq.CURVE_SERVERKEY, server)
+            self.zmq.setsockopt(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))
+            self.zmq.setsockopt(zmq.CURVE_SECRETKEY, secret)
 
     def serves(self, config: InputConfig) -> bool:
         """Tell whether a socket for `config` would be as this one is, so that it can stay open.
@@ -94,7 +104,7 @@ class InputSocket:
         if _fixed(config) != _fixed(self.config) or (config.curve is None) is not (self.config.curve is None):
             return False
         allowed = _allowed(config)
-        return _secret(config) == self._secret and (self.allowed is None or allowed is None or self.allowed <= allowed)
+        return _keys(config) == self._keys and (self.allowed is None or allowed is None or self.allowed <= allowed)
 
     @property
     def outdated(self) -> bool:
@@ -166,7 +176,7 @@ def _fixed(config: InputConfig) -> tuple[object, ...]:
     """Return what a socket, its monitor and the answers on their way keep for life."""
     return (
         config.name, config.pattern, config.bind, config.connect, config.subscribe, config.message_id, config.high_water_mark,
-        config.max_connections, config.skip_probes,
+        config.max_connections, config.skip_probes, config.old_peers,
     )  # fmt: skip
 
 
@@ -182,12 +192,16 @@ def _binds_ipv6(endpoint: str) -> bool:
     return found == {AF_INET6}
 
 
-def _secret(config: InputConfig) -> bytes:
-    return b"" if config.curve is None else curve.secret_key(Path(config.curve.secret_key))[1]
+def _keys(config: InputConfig) -> tuple[bytes, bytes]:
+    """Return the input's secret key and the server's public one; empty where the configuration has none."""
+    if config.curve is None:
+        return b"", b""
+    secret = curve.secret_key(Path(config.curve.secret_key))[1] if config.curve.secret_key else b""
+    return secret, curve.server_key(config.curve.server_key) if config.curve.server_key else b""
 
 
 def _allowed(config: InputConfig) -> frozenset[str] | None:
-    return None if config.curve is None else curve.allowed_keys(config.curve.allow)
+    return curve.allowed_keys(config.curve.allow) if config.curve is not None and config.authenticates else None
 
 
 def unsupported(endpoint: str) -> str:

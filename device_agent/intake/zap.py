@@ -1,8 +1,8 @@
 """Authenticator: answers libzmq's questions (ZAP, RFC 27) about who may connect to which input.
 
 Promises: to an input with CURVE a peer is let in only if its public key is on the input's list; its key, in Z85, becomes the
-connection's User-Id, and so the readings' `client`. Inputs without CURVE let everybody in, and nobody has a name there: they ask too, so
-that `connections` sees a peer before its handshake ends. Everything else is denied, malformed questions included.
+connection's User-Id, and so the readings' `client`. Other inputs ask only if they are to turn away what does not speak ZMTP 3; they let
+everybody in, and nobody has a name there. Everything else is denied, malformed questions included.
 
 A denied peer gets status 300 ("temporary"): libzmq closes the connection after the handshake time-out, and the peer tries again. After
 400 a libzmq peer would never try again, not even when its key has been added and the agent restarted.
@@ -31,7 +31,7 @@ class Authenticator:
 
         Args:
             context: whose connections are authenticated.
-            allowed: ZAP domain -> (name of the input, its peers' public keys in Z85; None without CURVE).
+            allowed: ZAP domain -> (name of the input, its peers' public keys in Z85; None: everybody).
         """
         self._allowed = allowed
         self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)

@@ -61,6 +61,8 @@ ONE: list[tuple[str, str, str]] = [
     (BIND, 'bind = ["tcp://*:5556"]', "agent.toml:19: input.bind: 'tcp://127.0.0.1:5556' cannot be bound beside 'tcp://*:5556', line 13"),
     (BIND, 'bind = ["norm://239.0.0.1:5555"]', "agent.toml:13: input.bind: 'norm://239.0.0.1:5555': multicast carries PUB and SUB only; this input is pull"),
     (BIND, BIND.replace("tcp://127.0.0.1:5555", "inproc://x") + '\ncurve = {secret_key = "k"}', "agent.toml:13: input.bind: 'inproc://x': inproc ignores CURVE, so anybody in the process could send; use ipc:// or tcp://"),
+    (BIND, BIND + '\n[input.curve]\nallow = ["a"]', "agent.toml:14: input.curve.secret_key: missing; `device-agent keys` makes one (or give server_key, if the other side is the server)"),
+    (BIND, BIND + '\n[input.curve]\nserver_key = "k"\nallow = ["a"]', "agent.toml:16: input.curve.allow: is for an input that is the CURVE server; with server_key the program on the other side decides who may"),
     (BIND, BIND + '\n[[input.route]]\ntopic = "a"\nstream = "events"\n[input.curve]\nsecret_key = "k"', "agent.toml:14: input.route: needs topics; set topic = \"first-frame\" in this input"),
     (QUEUE, "", "agent.toml:22: stream.queue: missing; it has no default"),
     (QUEUE, QUEUE.replace("central", "west"), "agent.toml:24: stream.queue: is a queue in eu-west-1, but aws.region is eu-central-1"),
