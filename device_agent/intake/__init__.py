@@ -9,8 +9,8 @@ Promises
 
 How: `receiver` is the one thread that owns the context and all sockets. `inputs` makes them: `sockets` (with `ipc`, `curve`, `zap`: what
 each endpoint needs), `connections` (how many there are; `handshakes` and `causes`: why some came to nothing), and a pattern (`pull_sub`,
-`rep`, `router_dealer`). `acceptor` lets connections in, `dialing` makes the input's own; `native` is the inner loop in C, `frames` the one in
-Python for where that was not built; `replies` is the way back.
+`rep`, `router_dealer`). `acceptor` lets connections in, `dialing` makes the input's own; `native` is the inner loop in C, `frames` the
+one in Python for where that was not built; `replies` is the way back.
 """
 
 from __future__ import annotations
