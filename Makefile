@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 SECONDS ?= 20
+# Tests wait more than they compute: one more than there are processors. WORKERS=0 for the debugger, or a few tests.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 
@@ -44,10 +47,10 @@ demo: setup ## The whole pipeline on live readings of this machine; SECONDS=0 ke
 
 .PHONY: test test-repeat
 test: setup ## All offline tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 test-repeat: setup ## The same N=10 times in a row; ends at the first failure
 	@for turn in $$(seq $(or $(N),10)); do \
-		echo "turn $$turn of $(or $(N),10), at $$(date +%H:%M:%S)"; $(BIN)/python -m pytest -q $(ARGS) || exit 1; \
+		echo "turn $$turn of $(or $(N),10), at $$(date +%H:%M:%S)"; $(PYTEST) -q $(ARGS) || exit 1; \
 	done; echo "$(or $(N),10) turns, no failure"
 
 # The versions that Debian 12 packages, which is what 32-bit ARM boards run.

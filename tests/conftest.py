@@ -29,6 +29,27 @@ def pytest_configure() -> None:
             signal.signal(number, usual)
 
 
+#: Fixtures of a session that take long to make: all tests that want one run in the same of pytest's workers.
+_MADE_ONCE = ("cloud", "_synthesised")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests share a worker: those of a file, or that want the same of `_MADE_ONCE`. Long ones begin, so that they end in time."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        shared = next((name for name in _MADE_ONCE if name in getattr(item, "fixturenames", ())), item.path.stem)
+        groups.setdefault(shared, []).append(item)
+    for name, members in groups.items():
+        for item in members:
+            item.add_marker(pytest.mark.xdist_group(name))
+    order = sorted(groups, key=lambda name: (name not in _MADE_ONCE, not any(map(_is_long, groups[name]))))
+    items[:] = [item for name in order for item in groups[name]]
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("slow", "e2e"))
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
     """A local cloud (stage dev, SSE-SQS) with the app of this checkout. Shared: use device ids of your own, and leave its network up."""

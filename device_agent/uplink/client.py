@@ -29,7 +29,7 @@ from device_agent.clock import Clock
 from device_agent.config import AwsConfig, UplinkConfig
 from device_agent.errors import NotNow
 from device_agent.packer import Message
-from device_agent.uplink import foreign, verdicts
+from device_agent.uplink import verdicts
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.credentials import ChainCredentials, Credentials, IotCredentials
 from device_agent.uplink.http import Http
@@ -176,9 +176,7 @@ class Sqs:
         _Signer(self._credentials.get(), self._aws.region, self._offset).add_auth(request)
 
     def _send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        answer = self._http.send(request)
-        foreign.check(answer)
-        return answer
+        return self._http.send(request)
 
 
 def connect(aws: AwsConfig, config: UplinkConfig, clock: Clock) -> Transport:

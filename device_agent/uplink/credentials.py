@@ -28,7 +28,6 @@ from device_agent.config import AwsConfig, IotConfig
 from device_agent.descriptors import SHORT
 from device_agent.errors import ConfigError
 from device_agent.redact import path as shown
-from device_agent.uplink import foreign
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.http import Http
 from device_agent.uplink.verdicts import Cause, NotSent, words
@@ -72,13 +71,9 @@ class ChainCredentials:
             if found is None:
                 raise NotSent(Cause.CREDENTIALS, "no AWS credentials found in boto3's chain (environment, shared files, metadata)")
             frozen: ReadOnlyCredentials = found.get_frozen_credentials()
-        except ClientError as error:  # of STS or SSO
-            told = error.response
-            known = told.get("ResponseMetadata", {}).get("RequestId") and not str(told.get("Error", {}).get("Code", "0")).isdecimal()
-            raise NotSent(Cause.CREDENTIALS if known else Cause.FOREIGN, f"AWS credentials: {words(error)}") from None
         except ResponseParserError as error:
             raise NotSent(Cause.FOREIGN, f"AWS credentials: {words(error)}") from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ClientError) as error:  # ClientError: of STS or SSO
             raise NotSent(Cause.CREDENTIALS, f"AWS credentials: {words(error)}") from None
         return frozen
 
@@ -140,7 +135,6 @@ class IotCredentials:
         except BotoCoreError as error:
             raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host}: {words(error)}") from None
         if answer.status_code != 200:
-            foreign.check(answer)
             why = " ".join(answer.text.split())[:200]
             raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host} answered {answer.status_code} {why}")
         return self._read(answer.content, host)

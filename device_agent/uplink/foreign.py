@@ -20,6 +20,11 @@ from device_agent.uplink.verdicts import Cause, NotSent
 _TYPES: Final = ("application/x-amz-json", "application/json", "text/xml", "application/xml")
 _REQUEST_IDS: Final = ("x-amzn-requestid", "x-amz-request-id")
 _CODES: Final = ("x-amzn-errortype", "x-amzn-query-error")
+#: Statuses that only something in between gives: a proxy and a captive portal that want a login (RFC 9110, RFC 6585).
+_NEVER: Final = frozenset({407, 511})
+#: An error code of AWS's, with or without its namespace; `x-amzn-errortype` may go on after a colon.
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9.#_/:-]*", re.ASCII)
+_XML_CODE: Final = re.compile(rb"<Code>([^<]*)</Code>")
 #: Members that good answers to the agent's requests have.
 _MEMBERS: Final = frozenset({"Successful", "Failed", "Attributes", "credentials"})
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
@@ -40,6 +45,8 @@ def check(answer: AWSResponse) -> None:
 
 
 def _is_aws(answer: AWSResponse) -> bool:
+    if answer.status_code in _NEVER:
+        return False
     kind = str(answer.headers.get("Content-Type", "")).lower()
     said = _members(answer.content)
     good = answer.status_code == 200
@@ -49,10 +56,11 @@ def _is_aws(answer: AWSResponse) -> bool:
     if not known or not kind.startswith(_TYPES):
         return False
     if "json" in kind:
-        whole, coded = said is not None, said is not None and any(isinstance(said.get(name), str) for name in ("__type", "code", "Code"))
+        whole, codes = said is not None, [(said or {}).get(name) for name in ("__type", "code", "Code")]
     else:
-        whole, coded = b"Response" in answer.content, b"<Code>" in answer.content
-    return whole and (good or coded or any(answer.headers.get(name) for name in _CODES))
+        whole, codes = b"Response" in answer.content, [one.decode("utf-8", "replace") for one in _XML_CODE.findall(answer.content)]
+    codes += [answer.headers.get(name, "").partition(";")[0] for name in _CODES]
+    return whole and (good or any(isinstance(code, str) and _NAME.fullmatch(code) for code in codes))
 
 
 def _members(content: bytes) -> dict[str, Any] | None:

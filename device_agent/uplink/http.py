@@ -2,8 +2,8 @@
 
 Promises: chain and host name are always verified. The dates of certificates are verified too, except while the wall clock is before the
 build date of this program (`ClockOffset.blind`), when they cannot be; as soon as the clock is set, everything is, on new connections.
-Every answer's `Date` is learned from. A connection that something on the way forgot is noticed (`pools`). A request ends: its answer is
-read for at most `read_timeout` from its head on, and up to `LARGEST`.
+What answers in AWS's place is told (`foreign`); only AWS's own `Date` is learned from. A connection that something on the way forgot is
+noticed (`pools`). A request ends: its answer is read for at most `read_timeout` from its head on, and up to `LARGEST`.
 
 How: botocore's own HTTP session, whose TLS context gets OpenSSL's X509_V_FLAG_NO_CHECK_TIME in the blind one of two. botocore is told to
 use it by its `before-send` hook (`client`; for STS and SSO `credentials`), and the credentials provider of AWS IoT uses it directly. The
@@ -27,6 +27,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
 from device_agent.config import UplinkConfig
+from device_agent.uplink import foreign
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.pools import BY_SCHEME, OPTIONS
 
@@ -76,12 +77,14 @@ class Http:
         self._sessions: dict[tuple[bool, str], URLLib3Session] = {}
 
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
-        """Send a signed request and read the whole answer; raises botocore's HTTP errors."""
+        """Send a signed request and return AWS's whole answer; raises botocore's HTTP errors, and `NotSent` if something else answers."""
         request.stream_output = True  # it leaves the body to us
         answer = self._session(request.url).send(request)
         body = self._body(answer)
+        whole = AWSResponse(answer.url, answer.status_code, cast("Any", answer.headers), _Body(body))
+        foreign.check(whole)
         self._offset.learn(answer.headers.get("Date"))
-        return AWSResponse(answer.url, answer.status_code, cast("Any", answer.headers), _Body(body))
+        return whole
 
     def _body(self, answer: AWSResponse) -> bytes:
         """Read the body and give the connection back to its pool; an answer that was not read to its end closes it."""

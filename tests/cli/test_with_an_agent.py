@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from device_agent.cli import main
+from tests.lab.ports import own_ports
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """\
@@ -86,7 +86,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run an agent; its config file."""
     folder = tmp_path_factory.mktemp("agent")
     path = folder / "agent.toml"
-    path.write_text(CONFIG.format(folder=folder, port=free_port()), encoding="utf-8")
+    path.write_text(CONFIG.format(folder=folder, port=own_ports(1)[0]), encoding="utf-8")
     for directory, name in (("keys", "agent"), ("allowed", "friend"), ("strangers", "stranger")):
         assert main(["keys", str(folder / directory), name]) == 0
     environ = {**os.environ, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -103,13 +103,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             assert agent.wait(120) == 0
         finally:
             agent.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def send(config: str, name: str, *words: str) -> int:
@@ -239,7 +232,7 @@ def test_a_second_agent_on_the_same_spool_is_exit_code_2(config: str, tmp_path: 
 
 def test_nobody_there_is_exit_code_1_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "agent.toml"
-    path.write_text(CONFIG.format(folder=tmp_path, port=free_port()), encoding="utf-8")
+    path.write_text(CONFIG.format(folder=tmp_path, port=own_ports(1)[0]), encoding="utf-8")
     assert main(["status", "--config", str(path)]) == 1
     for name in ("sensors", "topics", "orders", "jobs"):
         assert main(["send", "--config", str(path), "--input", name, "--timeout", "200ms", "x"]) == 1

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.awsrequest import AWSRequest, AWSResponse, HeadersDict
 
 from device_agent.cli import main
+from device_agent.clock import SystemClock
+from device_agent.config import UplinkConfig
 from device_agent.uplink import foreign, verdicts
+from device_agent.uplink.clock_offset import ClockOffset
+from device_agent.uplink.http import Http
 from device_agent.uplink.verdicts import Cause, NotSent
 from tests.fakes.sqs import FakeSqs, Fault
 from tests.uplink.conftest import _credentials, sqs
@@ -78,6 +83,40 @@ GOOD = [
 @pytest.mark.parametrize(("status", "body", "kind", "headers"), GOOD)
 def test_what_aws_says_passes(status: int, body: bytes, kind: str, headers: dict[str, str]) -> None:
     foreign.check(answer(status, body, kind, **headers))
+
+
+@pytest.mark.parametrize("status", [407, 511])
+def test_what_only_something_in_between_says_is_never_aws(status: int) -> None:
+    with pytest.raises(NotSent, match="something between here and AWS"):
+        foreign.check(answer(status, b'{"__type":"AccessDenied"}', "application/json", x_amzn_RequestId="1"))
+
+
+@pytest.mark.parametrize("code", ["403", "", "Access denied by policy 17", "<b>no</b>", None, 5])
+def test_a_code_is_a_name(code: object) -> None:
+    with pytest.raises(NotSent, match="something between here and AWS"):
+        foreign.check(answer(403, json.dumps({"code": code}).encode(), "application/json", x_amzn_RequestId="1"))
+
+
+def test_the_clock_is_not_set_by_what_answers_in_awss_place() -> None:
+    """A portal's `Date` is as wrong as its clock, and signatures by it are refused."""
+    offset = ClockOffset(SystemClock())
+    http = Http(config=UplinkConfig(), offset=offset)
+    with FakeSqs(skew=4e8, check_signatures=False) as portal:
+        portal.script(Fault("page", status=200, message="log in", only={"operation": "GetQueueAttributes"}))
+        asked = AWSRequest(
+            method="POST",
+            url=portal.endpoint,
+            data=json.dumps({"QueueUrl": portal.create("telemetry")}),
+            headers={"X-Amz-Target": "AmazonSQS.GetQueueAttributes", "Content-Type": "application/x-amz-json-1.0"},
+        ).prepare()
+        try:
+            with pytest.raises(NotSent, match="log in"):
+                http.send(asked)
+            assert abs(offset.seconds() - time.time()) < 3600
+            http.send(asked)
+            assert offset.seconds() - time.time() > 3e8
+        finally:
+            http.close()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 407, 500, 503])

@@ -77,7 +77,7 @@ def sqs(serve: Serve) -> FakeSqs:
     return serve()
 
 
-@pytest.mark.parametrize("offset", [SINCE_1970, -3600.0, 3600.0, 86_400.0 * 400])
+@pytest.mark.parametrize("offset", [SINCE_1970, -3600.0, 3600.0, 86_400.0 * 400], ids=["1970", "hour-slow", "hour-fast", "400-days-fast"])
 def test_a_board_with_a_wrong_clock_learns_the_time_and_sends(offset: float, sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
     spool = FakeSpool("telemetry")
     put(spool, "telemetry", b"x")
@@ -105,7 +105,7 @@ def test_with_a_plausible_clock_an_expired_certificate_is_refused(serve: Serve, 
     assert sqs.requests == []
 
 
-@pytest.mark.parametrize("offset", [SINCE_1970, 0.0])
+@pytest.mark.parametrize("offset", [SINCE_1970, 0.0], ids=["1970", "right"])
 def test_another_hosts_certificate_is_refused_also_in_1970(offset: float, serve: Serve, start: Start, eventually: Eventually) -> None:
     sqs = serve(host="elsewhere.example")
     spool = FakeSpool("telemetry")
@@ -115,7 +115,7 @@ def test_another_hosts_certificate_is_refused_also_in_1970(offset: float, serve:
     assert sqs.requests == []
 
 
-@pytest.mark.parametrize("offset", [SINCE_1970, 0.0])
+@pytest.mark.parametrize("offset", [SINCE_1970, 0.0], ids=["1970", "right"])
 def test_a_strangers_certificate_is_refused_also_in_1970(
     offset: float, serve: Serve, tmp_path: Path, start: Start, eventually: Eventually
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 from device_agent import status
 from localcloud.cloud import ROOT
 from localcloud.ministack import fake_credentials
-from localcloud.ports import free_ports
+from tests.lab.ports import own_ports
 
 START_DEADLINE = 120.0
 
@@ -102,7 +102,7 @@ class AgentProcess:
     ) -> None:  # fmt: skip
         self.folder, self.device = folder, device
         self.spool = spool if spool is not None else folder / "spool"
-        self.rep, self.router, self.pull = free_ports(3)
+        self.rep, self.router, self.pull = own_ports(3)
         self.config = folder / "agent.toml"
         self.log = folder / "agent.log"
         self.environment = environment or {}
