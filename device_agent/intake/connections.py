@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from itertools import count
 from typing import Final
 
 import zmq
@@ -21,6 +22,7 @@ _EVENTS: Final = FAILED | int(
     | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_HANDSHAKE_SUCCEEDED
 )  # fmt: skip
 _HEADER: Final = struct.Struct("=Hi")  # event, file descriptor of the connection or errno (zmq_socket_monitor(3))
+_numbers: Final = count()  # of monitors: libzmq gives the address of a closed one up a moment later
 _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: process, user, group (unix(7))
 
 
@@ -40,7 +42,7 @@ class Connections:
         self._accepted: set[int] = set()  # file descriptors
         self._connected: set[int] = set()
         self._turned_away = False
-        address = f"inproc://monitor-{id(self)}"
+        address = f"inproc://monitor-{next(_numbers)}"
         watched.zmq.monitor(address, _EVENTS)
         self.events: zmq.Socket[bytes] = context.socket(zmq.PAIR)
         self.events.setsockopt(zmq.RCVHWM, 0)  # at a mark, libzmq's own thread would wait for us

@@ -92,6 +92,25 @@ def test_a_changed_input_is_drained_closed_and_opened_at_the_same_place(bench: B
     assert bench.counters.lost == 0
 
 
+def test_an_address_within_libzmq_is_never_used_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libzmq gives up the address of a closed monitor a moment later; the memory of the object that it was named after is free at once."""
+    addresses: list[str | None] = []
+    kept = zmq.Socket.monitor
+
+    def monitor(self: zmq.Socket[bytes], address: str | None, events: int) -> None:
+        if address is not None:  # which ends it
+            addresses.append(address)
+        kept(self, address, events)
+
+    monkeypatch.setattr(zmq.Socket, "monitor", monitor)
+    intake = bench.start(PULL)
+    for mark in range(1, 30):
+        changed = [replace(PULL, high_water_mark=mark)]
+        intake.park(changed, drain=0.0)
+        intake.resume(changed, sink=bench.sink)
+    assert len(set(addresses)) == len(addresses) == 30
+
+
 def test_an_input_that_goes_while_its_stream_is_full_counts_what_is_lost(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.sink.verdicts["telemetry"] = Verdict.FULL
     other = replace(REP, name="other")
