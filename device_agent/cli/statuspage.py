@@ -11,6 +11,7 @@ from device_agent.configfile import units
 
 _WIDTH: Final = 80
 _RECENT: Final = 600  # seconds for which a handshake that failed is shown
+_FAILURES: Final = 3  # of an input at most: one mistake has several faces
 #: Counts that are worth a sentence when they are not 0.
 _OF_INPUTS: Final = {
     "refused": "refused", "oversize": "too large", "malformed": "malformed", "replies_lost": "replies lost", "lost": "lost",
@@ -127,11 +128,12 @@ def _connections(source: Mapping[str, Any], now: float) -> Iterator[str]:
     for endpoint, said in source.get("dials", {}).items():
         if said.startswith("trying"):
             yield f"{endpoint} does not answer; {said}, and the other family in turn"
-    for failure in source.get("handshakes", ()):
+    for failure in source.get("handshakes", ())[:_FAILURES]:
         ago = max(0.0, now - failure["time"] / 1e6)
         if ago < _RECENT:
             last = f"the last {age(ago)} ago{', ' + failure['peer'] if failure['peer'] else ''}"
-            yield f"{failure['cause']} (since the start {failure['count']:,} times, {last})"
+            times = "once" if failure["count"] == 1 else f"{failure['count']:,} times"
+            yield f"{failure['cause']} ({times} since the start, {last})"
 
 
 def _counts(whose: str, count: Mapping[str, int], kinds: Mapping[str, str]) -> Iterator[str]:
