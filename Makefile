@@ -98,6 +98,10 @@ $(VENV)/.zig: $(VENV)/.installed requirements-zig.lock
 wheels: $(VENV)/.zig ## Build the wheels for boards into dist/: x86-64, 64-bit and 32-bit ARM, and one for any machine
 	@$(BIN)/python -m tools.wheels
 
+.PHONY: test-wheel
+test-wheel: $(VENV)/.zig ## The wheel of this processor: built twice, installed by itself, and tested
+	@$(BIN)/python -m tests.lab.wheel
+
 .PHONY: test-arm
 test-arm: $(VENV)/.zig ## The intake's loop in C on emulated ARM, 32 and 64 bits (needs qemu-user)
 	@$(BIN)/python -m tests.lab.arm

@@ -89,13 +89,17 @@ def _digest(content: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
 
 
+def build_all(folder: Path) -> list[Path]:
+    """Build all of them into `folder`, the pure one first."""
+    wheel = pure(folder)
+    return [wheel, *(platform_wheel(wheel, platform, library(platform, folder)) for platform in PLATFORMS)]
+
+
 def main() -> int:
     """Build all of them and say what they are."""
     DIST.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        wheel = pure(Path(folder))
-        made = [wheel, *(platform_wheel(wheel, platform, library(platform, Path(folder))) for platform in PLATFORMS)]
-        for path in made:
+        for path in build_all(Path(folder)):
             content = path.read_bytes()
             (DIST / path.name).write_bytes(content)
             print(f"{hashlib.sha256(content).hexdigest()}  dist/{path.name}")

@@ -15,6 +15,7 @@ from device_agent.config import InputConfig, Pattern
 from device_agent.errors import ConfigError
 from device_agent.intake import check_inputs, receiver_path
 from tests.intake.conftest import Bench
+from tests.lab.agent import wait_for
 
 
 def config(*bind: str, name: str = "in", pattern: Pattern = Pattern.PULL, connect: tuple[str, ...] = ()) -> InputConfig:
@@ -93,6 +94,7 @@ def test_several_endpoints_feed_one_input(bench: Bench, tmp_path: Path) -> None:
     for endpoint in intake.status()["in"]["endpoints"]:
         bench.client(zmq.PUSH, endpoint).send(b"a")
     bench.sink.wait_for(2)
+    wait_for(lambda: intake.status()["in"]["peers"] == 2)  # libzmq tells of a connection when it comes to it
     assert intake.status()["in"] == {
         "pattern": "pull",
         "endpoints": intake.status()["in"]["endpoints"],

@@ -61,26 +61,3 @@ def test_a_drain_of_another_version_is_not_used(anew: None, monkeypatch: pytest.
 def test_an_input_says_which_path_receives(bench: Bench, path: str) -> None:
     bench.run()
     assert bench.intakes[0].status()["in"]["receiver"].startswith(path)
-
-
-def test_the_set_up_goes_on_without_a_compiler_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from tools import drain
-
-    monkeypatch.setattr(drain, "TARGET", tmp_path / "drain.so")
-    monkeypatch.setenv("CC", "false")
-    (tmp_path / "drain.so").write_bytes(b"of an older source")
-    assert drain.main() == 0
-    assert "the slower Python path receives" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_drain_builds_without_a_warning(tmp_path: Path) -> None:
-    from tools import drain
-
-    try:
-        command = drain.compiler()
-    except drain.NotBuilt as error:
-        pytest.skip(str(error))
-    drain.build(command, tmp_path / "drain.so", flags=["-shared", "-fPIC", "-Werror", "-Wpedantic", "-Wconversion", "-Wshadow"])
