@@ -77,9 +77,10 @@ def _up(interrupts: Interrupts, *, stage: str, sse: str, outputs_file: Path | No
     from localcloud.ministack import StartError  # noqa: PLC0415
 
     try:
-        with LocalCloud.start(stage=stage, sse=sse, outputs_file=outputs_file, progress=_say) as cloud:
+        with LocalCloud.start(stage=stage, sse=sse, outputs_file=outputs_file, progress=interrupts.checked(_say)) as cloud:
             try:
                 _explain(cloud, outputs_file)
+                interrupts.check()
                 threading.Event().wait()
             except KeyboardInterrupt:
                 pass  # the wished end

@@ -62,11 +62,11 @@ def run(seconds: float, interrupts: Interrupts) -> int:
 
 
 def _play(folder: Path, seconds: float, interrupts: Interrupts) -> story.Result:
-    began = time.monotonic()
-    with LocalCloud.start(progress=_say) as cloud, Board(folder=folder, cloud=cloud, device=f"demo-{secrets.token_hex(2)}") as board:
+    began, say = time.monotonic(), interrupts.checked(_say)
+    with LocalCloud.start(progress=say) as cloud, Board(folder=folder, cloud=cloud, device=f"demo-{secrets.token_hex(2)}") as board:
         try:
-            _say(f"set up in {time.monotonic() - began:.0f} s; device {board.device}")
-            result = story.play(cloud, board, seconds=seconds, say=_say, waits=interrupts.arm)
+            say(f"set up in {time.monotonic() - began:.0f} s; device {board.device}")
+            result = story.play(cloud, board, seconds=seconds, say=say, waits=interrupts.arm)
             _show(result)
             _ask(cloud)
         except KeyboardInterrupt:

@@ -33,6 +33,22 @@ def test_the_first_interrupts_and_the_next_does_not(first: signal.Signals) -> No
         os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_what_a_destructor_swallowed_interrupts_at_the_next_step() -> None:
+    lines: list[str] = []
+    interrupts = Interrupts()
+    say = interrupts.checked(lines.append)
+    say("before")
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        say("while it is on its way")  # cleaning up tells what it does
+    with pytest.raises(KeyboardInterrupt):
+        say("after")
+    interrupts.arm()
+    say("armed again")
+    assert lines == ["before", "while it is on its way", "armed again"]
+
+
 def test_none_interrupts_cleaning_up_at_the_usual_end() -> None:
     Interrupts().disarm()
     os.kill(os.getpid(), signal.SIGINT)
