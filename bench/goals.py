@@ -50,9 +50,7 @@ GOALS: Final[dict[str, Goal]] = {
     "ack_p99_over_fsync": _most(2.0, "x", "p99 of REQ to durable reply, less 1 ms, against p99 of a bare 4 KiB fdatasync"),
     "ack_sharing": _least(1.0, "x", "64 REQ clients, against the smaller of 20 x one client and 0.6 x a bare ROUTER echo"),
     "write_amplification_full": _most(0.3, "B/B", "bytes written at the block device a payload byte, at full rate"),
-    "pages_per_commit_slow": _most(
-        1.1, "x", "pages written at the block device a commit, 10 readings a second, against a bare fdatasync"
-    ),
+    "pages_per_commit_slow": _most(1.1, "x", "pages written at the block device a commit, 10 readings a second, against a bare fdatasync"),
     "sqs_requests_over_floor": _most(1.25, "x", "requests billed at full rate, against compressed bytes x 4/3 / 64 KiB"),
     "rss_idle_mib": _most(60, "MiB", "peak memory of the agent, idle"),
     "rss_full_mib": _most(112, "MiB", "peak memory of the agent at full rate"),
