@@ -28,6 +28,7 @@ from device_agent.uplink.client import Verdict
 from device_agent.uplink.jobs import Ask, Send, Wait
 from device_agent.uplink.lane import Item, Lane, doubted
 from device_agent.uplink.queue import Queue
+from device_agent.uplink.standing import Standing
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.limits import BILLING_UNIT, MAX_MESSAGE
 
@@ -49,9 +50,7 @@ class Scheduler:
         self._bandwidth = Bandwidth(config.max_rate)
         self._queues: dict[str, Queue] = {}
         self._lanes: dict[str, Lane] = {}
-        self._sendable: dict[str, bool] = {}
-        self._since: dict[str, int] = {}  # wall time at which the state began
-        self._since_monotonic: dict[str, float] = {}
+        self._standing = Standing(source, clock)
         self._closed = False
         for stream in streams:
             delays = (backoff(first=min(config.backoff_first, config.backoff_cap), cap=config.backoff_cap) for _ in range(2))
@@ -70,7 +69,7 @@ class Scheduler:
         """Tell the source that all streams can be sent for, as far as is known."""
         with self._lock:
             for name in self._lanes:
-                self._report(name, sendable=True)
+                self._standing.report(name, sendable=True)
 
     # What goes next
 
@@ -289,7 +288,7 @@ class Scheduler:
             events.uplink_waits(queue=queue.url, streams=[lane.stream.name for lane in queue.lanes], problem=str(error))
         queue.failed(error, now)
         for lane in queue.lanes:
-            self._report(lane.stream.name, sendable=False)
+            self._standing.report(lane.stream.name, sendable=False)
             lane.give_back()
 
     def _recovered(self, queue: Queue) -> None:
@@ -298,24 +297,17 @@ class Scheduler:
         queue.answered()
         for lane in queue.lanes:
             if not lane.problem:
-                self._report(lane.stream.name, sendable=True)
+                self._standing.report(lane.stream.name, sendable=True)
 
     def _lane_failed(self, lane: Lane, error: NotSent, now: float) -> None:
         if lane.problem != str(error):
             events.uplink_waits(queue=lane.stream.queue, streams=[lane.stream.name], problem=str(error))
         lane.failed(error, now)
-        self._report(lane.stream.name, sendable=False)
+        self._standing.report(lane.stream.name, sendable=False)
 
     def _lane_recovered(self, lane: Lane) -> None:
         lane.succeeded()
-        self._report(lane.stream.name, sendable=True)
-
-    def _report(self, stream: str, *, sendable: bool) -> None:
-        if self._sendable.get(stream) is not sendable:
-            self._sendable[stream] = sendable
-            self._since[stream] = self._clock.now()
-            self._since_monotonic[stream] = self._clock.monotonic()
-            self._source.sendable(stream, sendable)
+        self._standing.report(lane.stream.name, sendable=True)
 
     @staticmethod
     def _count(job: Send, *, accepted: bool) -> None:
@@ -333,7 +325,7 @@ class Scheduler:
                 if queue.in_flight > queue.asking:
                     return False
                 for lane in queue.lanes:
-                    stuck = not self._sendable.get(lane.stream.name, True) and self._since_monotonic[lane.stream.name] <= since
+                    stuck = self._standing.stuck(lane.stream.name, since)
                     if not stuck and (lane.problem or lane.peek() is not None):
                         return False
             return True
@@ -347,21 +339,7 @@ class Scheduler:
                     lane.give_back_all()
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Return a dictionary a stream, for people and `status --json`; times are microseconds since 1970, delays seconds."""
+        """Return a dictionary a stream: see `Standing.of`."""
         with self._lock:
             now = self._clock.monotonic()
-            return {lane.stream.name: self._status(queue, lane, now) for queue in self._queues.values() for lane in queue.lanes}
-
-    def _status(self, queue: Queue, lane: Lane, now: float) -> dict[str, Any]:
-        problem = queue.problem or lane.problem
-        until = max(queue.not_before if queue.problem else 0.0, lane.not_before if lane.problem else 0.0)
-        return {
-            "queue": queue.url,
-            "state": "backing off" if problem else "asking" if queue.unknown else "ok",
-            "problem": f"stream {lane.stream.name}, queue {queue.url}: {problem}" if problem else "",
-            "since": self._since.get(lane.stream.name),
-            "next_try_in": round(max(0.0, until - now), 3) if problem else None,
-            "in_flight": lane.in_flight,
-            "oldest": lane.oldest,
-            "max_message": queue.limit,
-        }
+            return {lane.stream.name: self._standing.of(queue, lane, now) for queue in self._queues.values() for lane in queue.lanes}
