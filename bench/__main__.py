@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     partly = options.quick or options.only or options.data
     target = options.results or (native.CACHE if partly else HERE) / "results.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    target.write_text(json.dumps(beside_others(target, found), indent=2) + "\n", encoding="utf-8")
     target.with_suffix(".svg").write_text(chart.draw(figures, title=title(found)), encoding="utf-8")
     met = sum(figure.met for figure in figures)
     print(f"\n{met} of {len(figures)} goals met in {seconds:.0f} s; {target} and {target.with_suffix('.svg').name}")
@@ -137,7 +137,7 @@ def print_row(figure: Figure) -> None:
 
 
 def document(figures: Sequence[Figure], run: Run, seconds: float) -> dict[str, Any]:
-    """Return what `results.json` holds."""
+    """Return what `results.json` holds of one machine."""
     return {
         "figures": {figure.name: figure.document() for figure in figures},
         "machine": machine(),
@@ -146,6 +146,12 @@ def document(figures: Sequence[Figure], run: Run, seconds: float) -> dict[str, A
             "rounds": run.rounds, "seconds": round(seconds), "time": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     }  # fmt: skip
+
+
+def beside_others(target: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Return what a results file holds from now on: the last run on each kind of machine, by its name."""
+    others = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
+    return dict(sorted({**others, found["machine"]["name"]: found}.items()))
 
 
 def machine() -> dict[str, Any]:

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 from bench import acks, chart, disk
+from bench.__main__ import beside_others
 from bench.goals import GOALS, Figure, not_measured, of_rounds, percentile, ratios, spread
 from bench.peer import Peer
 from bench.readings import Readings, generate, load, read
+
+
+def test_results_keep_the_last_run_of_each_kind_of_machine(tmp_path: Path) -> None:
+    target = tmp_path / "results.json"
+    for name, figure in (("b", 1), ("a", 2), ("b", 3)):
+        target.write_text(json.dumps(beside_others(target, {"machine": {"name": name}, "figures": figure})))
+    assert {name: one["figures"] for name, one in json.loads(target.read_text()).items()} == {"a": 2, "b": 3}
 
 
 def test_a_goal_that_is_a_least_is_met_from_its_value_up_and_one_that_is_a_most_from_its_value_down() -> None:
