@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from device_agent import events
+from device_agent.errors import ConfigError
 from device_agent.metrics import ProcessMetrics
 
 #: What the kernel says when it has no descriptor, or no memory for one (accept(2), open(2), socket(2)).
@@ -104,6 +105,21 @@ def raise_limit() -> None:
 
 def _soft() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def demand(needed: int, *, what: str, key: tuple[str | int, ...]) -> None:
+    """See that there are so many, before libzmq is asked for what they are for: without one it aborts the process in some places.
+
+    Raises:
+        ConfigError: there are fewer; `key` is of the configuration.
+    """
+    free = spare_for_connections() + HEADROOM
+    if free < needed:
+        raise ConfigError(
+            f"{what}: Too many open files: {needed} more are needed, and of the {_soft()} allowed {max(0, free)} are left; "
+            "raise LimitNOFILE of the unit (or `ulimit -n`)",
+            key=key,
+        )
 
 
 def spare_for_connections() -> int:

@@ -11,7 +11,7 @@ import zmq
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig, Pattern
-from device_agent.descriptors import spare_for_connections
+from device_agent.descriptors import demand, spare_for_connections
 from device_agent.errors import ConfigError
 from device_agent.intake.channel import Channel, Gate
 from device_agent.intake.connections import Connections
@@ -57,6 +57,7 @@ class Maker:
         Raises:
             ConfigError: its keys cannot be used, or there are no file descriptors for it.
         """
+        demand(_needed(config), what=f"input {config.name}", key=("input", config.name))
         try:
             socket = InputSocket(self._context, config, zap_domain=zap_domain)
             try:
@@ -74,6 +75,13 @@ class Maker:
         if config.pattern is Pattern.ROUTER:
             return RouterDealer(config, socket, sink=self._door, metrics=metrics, wake=self._wake)
         return PullSub(config, socket, sink=self._door, metrics=metrics, monotonic=self._clock.monotonic)
+
+
+def _needed(config: InputConfig) -> int:
+    """Return the file descriptors of an input before anybody connects (counted in /proc/self/fd), and two that are given back at once."""
+    sockets = 3  # the input's, its monitor's two ends
+    locks = sum(endpoint.startswith("ipc://") for endpoint in config.bind)
+    return sockets + len(config.bind) + len(config.connect) + locks + 2
 
 
 def share_descriptors(inputs: Sequence[Input]) -> None:

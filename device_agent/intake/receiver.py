@@ -27,7 +27,7 @@ import zmq
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig
-from device_agent.descriptors import PAUSE, Descriptors
+from device_agent.descriptors import PAUSE, Descriptors, demand
 from device_agent.intake.acceptor import Acceptor
 from device_agent.intake.channel import Gate
 from device_agent.intake.check import await_free
@@ -43,6 +43,7 @@ _DIAL_PAUSE: Final = 1000  # likewise while a name that was dialed does not answ
 _QUIET: Final = 0.05  # seconds without a reading after which a stop takes an input for drained
 _LAST_READINGS: Final = 0.5  # seconds for what ZeroMQ holds of producers that never pause
 _LAST_WAIT: Final = 5.0  # seconds that a stop waits for the sink to decide about what it has
+_OWN: Final = 10  # file descriptors: libzmq's two threads, ZAP, our wake-up (counted in /proc/self/fd)
 _FREE: Final = 2.0  # seconds that libzmq has to close a listener
 
 
@@ -114,6 +115,7 @@ class Receiver:
         Raises:
             ConfigError: one of them cannot be bound; then none is open.
         """
+        demand(_OWN, what="the intake", key=("input",))
         self._context = zmq.Context()
         self._maker = Maker(self._context, door=self._door, wake=self.wake, clock=self._clock)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

@@ -34,6 +34,7 @@ from tests.fakes.spool import FakeSpool
 from tests.fakes.sqs import FakeSqs
 from tests.lab.agent import AgentProcess, wait_for
 from tests.lab.board import Board
+from tests.lab.ports import own_ports
 from tests.spool.world import World
 from tests.uplink.conftest import _credentials, sqs
 
@@ -103,6 +104,35 @@ def test_more_connections_than_descriptors_end_nothing_and_no_core_spins(lab: Bo
             assert agent.status()["pid"] == agent.pid
     assert all(answer.ok for answer in lab.ask(20, timeout=60))
     lab.everything_arrives(60)
+    assert agent.stop() == 0
+
+
+@pytest.mark.parametrize("limit", [10, 14, 16, 20, 24, 28, 30, 32, 36, 44])
+def test_a_limit_that_is_too_low_to_start_is_told_and_never_aborts(lab: Board, limit: int) -> None:
+    """Libzmq aborts without a descriptor for its threads (epoll.cpp) or for a look at the interfaces (ip_resolver.cpp)."""
+    agent = lab.agent
+    agent.spawn("prlimit", f"--nofile={limit}")
+    wait_for(lambda: not agent.running or said(agent, "started"), what="a start, or an end")
+    if not agent.running:
+        assert agent.code == 2, agent.tail()
+        assert "open files" in agent.tail(1)
+        return
+    assert limit > 36
+    assert agent.stop() == 0
+
+
+@pytest.mark.parametrize("left", [1, 4, 6, 7, 8, 12])
+def test_a_reload_that_needs_more_than_is_left_is_refused_before_libzmq_is_asked(lab: Board, left: int) -> None:
+    agent = lab.agent
+    agent.start()
+    assert all(answer.ok for answer in lab.ask(5))
+    limit = opened(agent.pid) + left
+    resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    with agent.config.open("a") as file:
+        file.write(f'[[input]]\nname = "more"\npattern = "pull"\nbind = ["tcp://127.0.0.1:{own_ports(1)[0]}"]\nstream = "events"\n')
+    agent.signal(signal.SIGHUP)
+    wait_for(lambda: not agent.running or said(agent, "new configuration refused") or said(agent, "listening input=more"))
+    assert agent.running, agent.tail()
     assert agent.stop() == 0
 
 
