@@ -94,7 +94,7 @@ def test_more_connections_than_descriptors_end_nothing_and_no_core_spins(lab: Bo
     agent.start("prlimit", f"--nofile={limit}")
     hard = int(limit.rpartition(":")[2])
     assert resource.prlimit(agent.pid, resource.RLIMIT_NOFILE) == (hard, hard)
-    assert "the limit of open files allows fewer connections" in agent.log.read_text()
+    wait_for(lambda: said(agent, "the limit of open files allows fewer connections"))
     assert all(answer.ok for answer in lab.ask(20))
     with lab.socket(zmq.DEALER, "pipeline") as old:
         answered(old, b"before")
