@@ -122,6 +122,7 @@ def test_the_unit_starts_what_the_readme_installs() -> None:
     assert "ExecStart=/usr/local/bin/device-agent run --config /etc/device-agent/agent.toml" in unit
     settings = [line for line in unit.splitlines() if line and not line.startswith(("#", "["))]
     for wanted in (
+        "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'",  # no program that a minimal Debian lacks
         "Type=notify",
         "WatchdogSec=60",
         "Restart=always",
