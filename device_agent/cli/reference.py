@@ -12,17 +12,14 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import Field, fields
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin
+from typing import Final
 
 from device_agent.cli import sample
 from device_agent.cli.commands.init import board
+from device_agent.cli.keytable import Key, keys, tables
 from device_agent.cli.parser import DEFAULT_CONFIG, all_commands, make_parser
-from device_agent.config import BOUNDS, CHOICES, Config, Unit
-from device_agent.configfile import environment, units
-from device_agent.configfile.build import hints, required, table_of, unit_of
+from device_agent.configfile import environment
 
 _MADE: Final = "<!-- Made by `make reference` from the code: change that, not this page. -->\n"
 _QUEUES: Final = "https://sqs.eu-central-1.amazonaws.com/123456789012"
@@ -53,7 +50,7 @@ def sample_file() -> str:
 def config_page() -> str:
     """Return the reference page of the configuration."""
     parts = [_MADE, "# Configuration\n", _INTRODUCTION]
-    parts += _tables(Config, ())
+    parts += _tables()
     return "\n".join(parts)
 
 
@@ -71,51 +68,20 @@ The agent reads one TOML file, `{DEFAULT_CONFIG}` unless `--config` names anothe
 """
 
 
-def _tables(cls: type, path: tuple[str, ...], *, array: bool = False) -> Iterator[str]:
-    if path:
-        name = ".".join(path)
-        yield f"## `{f'[[{name}]]' if array else f'[{name}]'}`\n\n{sample.summary(cls)}\n"
+def _tables() -> Iterator[str]:
+    for table in tables():
+        yield f"## `{table.header}`\n\n{sample.summary(table.type)}\n"
         yield "| key | value | default | meaning | variable |\n|---|---|---|---|---|"
-        for item in fields(cls):
-            if table_of(hints(cls)[item.name]) is None:
-                yield _row(cls, item, path)
+        yield from map(_row, keys(table))
         yield ""
-    for item in fields(cls):
-        table = table_of(hints(cls)[item.name])
-        if table is not None:
-            yield from _tables(table, (*path, item.name), array=get_origin(hints(cls)[item.name]) is tuple)
 
 
-def _row(cls: type, item: Field[Any], path: tuple[str, ...]) -> str:
-    default = "required" if required(item) else f"`{sample.default(item)}`"
-    cells = (f"`{item.name}`", _kind(cls, item), default, sample.doc(item), _variable(item, path))
+def _row(key: Key) -> str:
+    kind = key.kind or ", ".join(f"`{choice}`" for choice in key.choices)
+    default = f"`{key.default}`" if key.default else "required"
+    variable = key.variable and f"`{key.variable}`"
+    cells = (f"`{key.item.name}`", kind, default, key.says, variable)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _variable(item: Field[Any], path: tuple[str, ...]) -> str:
-    if path == ("input", "route"):
-        return ""
-    named = path if path[0] not in {"input", "stream"} else (path[0], "<NAME>", *path[1:])
-    return f"`{environment.PREFIX}{'_'.join(part.upper() for part in (*named, item.name))}`"
-
-
-def _kind(cls: type, item: Field[Any]) -> str:
-    hint, unit = hints(cls)[item.name], unit_of(item)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return ", ".join(f"`{member.value}`" for member in hint)
-    if (cls, item.name) in CHOICES:
-        return ", ".join(f"`{choice}`" for choice in CHOICES[cls, item.name])
-    if get_origin(hint) is tuple:
-        return "list of texts"
-    kind = (
-        unit.value
-        if unit is not Unit.NONE
-        else {str: "text", int: "whole number", bool: "true or false"}[get_args(hint)[0] if get_args(hint) else hint]
-    )
-    if (cls, item.name) in BOUNDS:
-        low, high = BOUNDS[cls, item.name]
-        kind += f", {units.show(low, unit)} to {units.show(high, unit)}"
-    return kind
 
 
 # Commands
