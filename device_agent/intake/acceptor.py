@@ -119,7 +119,7 @@ class Acceptor:
     def admit(self, ready: Collection[object]) -> None:
         """After each poll: let one connection in at each input of which a listener is in `ready`, if there is room."""
         for door in self._doors:
-            waiting = next((entry for listener, entry in door.entries.items() if listener in ready), None)
+            waiting = next((listener for listener in door.entries if listener in ready), None)
             if waiting is None:
                 continue
             if not door.connections.has_room:
@@ -129,7 +129,8 @@ class Acceptor:
                 return
             else:
                 door.connections.accepting = True
-                waiting.arm()
+                door.entries[waiting] = entry = door.entries.pop(waiting)  # to the end: its turn is over
+                entry.arm()
 
     def pause(self) -> None:
         """Accept nothing for a while: there are no descriptors."""

@@ -25,6 +25,7 @@ from device_agent.config import AwsConfig, InputConfig, Pattern, UplinkConfig
 from device_agent.descriptors import HEADROOM, Descriptors, Spare, is_short, spare_for_connections
 from device_agent.errors import ConfigError, SpoolError
 from device_agent.intake import Intake
+from device_agent.intake.connections import peer_of
 from device_agent.metrics import Metrics, ProcessMetrics
 from device_agent.packer import Message
 from device_agent.uplink.client import connect
@@ -279,6 +280,28 @@ def test_libzmq_accepts_once_for_each_yes(tmp_path: Path, transport: str) -> Non
             descriptors.full = False
             wait_for(lambda: peers() == 70)
             assert descriptors.yes == 70
+    finally:
+        intake.stop(0.0)
+
+
+def test_a_crowd_at_one_endpoint_does_not_keep_others_out(tmp_path: Path) -> None:
+    metrics = Metrics()
+    descriptors = Counting(metrics.process)
+    descriptors.full = True
+    config = InputConfig(name="in", pattern=Pattern.PULL, stream="s", bind=("tcp://127.0.0.1:*", f"ipc://{tmp_path}/in"), max_connections=2)
+    intake = Intake([config], sink=FakeSpool("s"), clock=SystemClock(), metrics=metrics, descriptors=descriptors)
+    intake.start()
+    tcp, ipc = intake.status()["in"]["endpoints"]
+    try:
+        with ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(socket.socket(socket.AF_INET)).connect(("127.0.0.1", int(tcp.rpartition(":")[2])))
+                stack.enter_context(socket.socket(socket.AF_UNIX)).connect(ipc.removeprefix("ipc://"))
+            descriptors.full = False
+            wait_for(lambda: intake.status()["in"]["peers"] == 2)
+            (entry,) = intake._receiver._inputs
+            peers = sorted(map(peer_of, entry.connections._accepted))
+            assert peers == ["127.0.0.1", f"process {os.getpid()}"]
     finally:
         intake.stop(0.0)
 
