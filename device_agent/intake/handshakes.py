@@ -74,6 +74,8 @@ class Handshakes:
         """A connection ended."""
         peer = self._open.pop(descriptor, None)
         cause, self._cause = self._cause, None
+        if cause is not None and peer is None and self._open:
+            self._open.popitem()  # this one was taken for the success of another
         if cause:
             self._tell(cause, peer or "", certain=True)
         elif cause is None and peer is not None:
