@@ -1,27 +1,32 @@
 """Ports for programs that a test stops and starts again: nobody else takes them meanwhile.
 
 A port that is free now may be taken by any connection that goes out before it is bound, and by another test that runs beside this one. So
-these lie below those that the kernel gives out by itself (ip_local_port_range of ip(7): from 32768 on), and each of pytest's workers has
-its own.
+these lie below those that the kernel gives out by itself (ip_local_port_range of ip(7): from 32768 on), and each process has a block of
+its own, also when several suites run on one machine. A block is claimed by the name of a socket, which goes with the process.
 """
 
 from __future__ import annotations
 
-import os
+import itertools
 import socket
 from collections.abc import Iterator
 
-_FIRST, _A_WORKER, _WORKERS = 12_000, 1_200, 16
+_FIRST, _SIZE, _BLOCKS = 12_000, 600, 32
 
 
-def _mine() -> Iterator[int]:
-    """Yield the ports of this worker in turns, for ever."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-    while True:
-        yield from range(_FIRST + worker * _A_WORKER, _FIRST + (worker + 1) * _A_WORKER)
+def _claim() -> tuple[socket.socket, Iterator[int]]:
+    """Return the claim of a block, to be kept, and its ports in turns, for ever."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for block in range(_BLOCKS):
+        try:
+            claim.bind(f"\0device-agent-test-ports-{block}")
+        except OSError:  # another process has it
+            continue
+        return claim, itertools.cycle(range(_FIRST + block * _SIZE, _FIRST + (block + 1) * _SIZE))
+    raise RuntimeError(f"{_BLOCKS} processes test on this machine already")
 
 
-_ports = _mine()
+_claimed, _ports = _claim()  # at the import: no test may leave something open
 
 
 def own_ports(count: int) -> list[int]:
