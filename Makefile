@@ -30,7 +30,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 $(VENV)/.cdk: $(VENV)/.installed localcloud/package-lock.json
 	@echo "setting up: the CDK command line (once)"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix localcloud --loglevel=error --no-audit --no-fund >/dev/null  # errors still show
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix localcloud --loglevel=error --no-audit --no-fund --no-update-notifier >/dev/null  # errors still show
 	@touch $@
 
 # The intake's inner loop in C; goes on without a compiler, and says so. Zig from PyPI stands in for a missing one.
