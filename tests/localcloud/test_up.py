@@ -107,7 +107,8 @@ def test_ctrl_c_while_it_begins_is_one_line_and_no_traceback(module: str, after:
         process.send_signal(signal.SIGTERM)  # a second one, at once
         assert process.stdout is not None
         said = process.stdout.read()
-    assert process.returncode == 130, said
+    # 130 in a shell either way: CPython dies of SIGINT itself where it came inside an `exec` of text (a named tuple that is being made)
+    assert process.returncode in {130, -signal.SIGINT}, said
     assert "Traceback" not in said
     assert said.splitlines()[-1].startswith(("interrupted: everything", "local cloud: interrupted"))
     assert list(tmp_path.iterdir()) == []
