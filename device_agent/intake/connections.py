@@ -13,7 +13,7 @@ from device_agent import events
 from device_agent.clock import Clock
 from device_agent.descriptors import SHORT
 from device_agent.intake.handshakes import FAILED, Handshakes
-from device_agent.intake.seldom import Seldom
+from device_agent.seldom import Seldom
 from device_agent.intake.sockets import InputSocket
 from device_agent.metrics import InputMetrics
 

@@ -17,7 +17,7 @@ from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig
 from device_agent.intake import causes
-from device_agent.intake.seldom import Seldom
+from device_agent.seldom import Seldom
 from device_agent.metrics import InputMetrics
 
 #: Events that say that a handshake failed.

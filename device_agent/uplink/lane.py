@@ -20,18 +20,21 @@ from typing import Final
 from device_agent import events, packer
 from device_agent.backoff import Backoff
 from device_agent.config import StreamConfig
+from device_agent.descriptors import is_short
 from device_agent.errors import NotNow
 from device_agent.metrics import StreamMetrics
 from device_agent.packer import Message
 from device_agent.ports import Border, Source
+from device_agent.seldom import Seldom
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.errors import EnvelopeError
 
 #: So many messages refused in a row, none accepted, look like a wrong configuration rather than wrong messages: from here on messages are
-#: tried again after the back-off instead, and a mistake that somebody mends within hours costs a handful of quarantined messages.
+#: tried again after the back-off instead. Before the first acceptance one is enough, so that no restart begins anew.
 BRAKE: Final = 3
-#: ... and of so many further refusals one is believed, so that a row of wrong messages does not hold up a FIFO queue for ever.
-BELIEVED: Final = 10
+#: ... and after so many further tries in vain one refusal is believed, so that a row of wrong messages does not hold up a FIFO queue for
+#: ever; each time after twice as many, so that a mistake that nobody mends for days costs a handful of quarantined messages.
+PATIENCE: Final = (10, 1280)
 
 
 @dataclass(slots=True, eq=False)
@@ -60,8 +63,8 @@ class Lane:
     """The state of one stream."""
 
     def __init__(
-        self, stream: StreamConfig, *, device: str, agent: str, source: Source, metrics: StreamMetrics, backoff: Backoff
-    ) -> None:  # fmt: skip
+        self, stream: StreamConfig, *, device: str, agent: str, source: Source, metrics: StreamMetrics, backoff: Backoff, seldom: Seldom
+    ) -> None:
         self.stream, self.metrics = stream, metrics
         self.group = packer.group_id(stream.group, device=device, stream=stream.name, fifo=stream.fifo)
         self.backoff = backoff
@@ -73,7 +76,11 @@ class Lane:
         self._open: dict[bool, Parcel | None] = {False: None, True: None}  # by "fresh"
         self._fresh_next = False
         self._flying: dict[int, Item] = {}  # by id() of the item
-        self._refused_in_row = 0
+        self._refused_in_row = BRAKE - 1
+        self._in_vain = 0  # tries since a refusal was believed
+        self._patience = PATIENCE[0]
+        self._seldom = seldom
+        self._cause: Cause | None = None  # of the problem
 
     # What goes next
 
@@ -117,7 +124,7 @@ class Lane:
             blocks = self._source.read(border)
         except NotNow as error:
             self._source.give_back(border)
-            raise NotSent(Cause.DISK, str(error)) from None
+            raise _not_now(error, Cause.DISK) from None
         return Parcel(border, packer.messages(self._device, self._agent, self.stream, border, blocks), border.first)
 
     def _make(self, parcel: Parcel) -> Message | None:
@@ -143,7 +150,7 @@ class Lane:
             body = base64.b64encode(b"".join(one.data for one in self._source.read(border))).decode()
             self._source.quarantine(border, parcel.unpacked, border.last, reason=reason, body=body)
         except NotNow as failure:
-            raise NotSent(Cause.ASIDE, str(failure)) from None
+            raise _not_now(failure, Cause.ASIDE) from None
         parcel.settled = True
         self.metrics.quarantined += border.last - parcel.unpacked + 1
         events.quarantined(stream=self.stream.name, first=parcel.unpacked, last=border.last, reason=reason)
@@ -158,30 +165,31 @@ class Lane:
         self._source.delivered(item.parcel.border, message.first, message.last)
         if not item.parcel.border.reason:  # a notice only says what was refused
             self.metrics.sent += message.last - message.first + 1
-            self._refused_in_row = 0
+            self._refused_in_row, self._in_vain, self._patience = 0, 0, PATIENCE[0]
         self.metrics.sent_messages += 1
         self.metrics.sent_bytes += message.size
 
     def refused(self, item: Item, reason: Refused) -> None:
         """SQS will never have the message: quarantine. `NotSent`: not now, for the disk does not take it, or no refusal is believed."""
         message = item.message
-        if self.braked and (self._refused_in_row - BRAKE) % BELIEVED:
-            self._refused_in_row += 1
+        if self.braked and self._in_vain < self._patience:
             raise doubted(reason)
         try:
             self._source.quarantine(item.parcel.border, message.first, message.last, reason=str(reason), body=message.body)
         except NotNow as error:
-            raise NotSent(Cause.ASIDE, str(error)) from None
+            raise _not_now(error, Cause.ASIDE) from None
         self._land(item)
         item.parcel.settled = True
         self.metrics.quarantined += message.last - message.first + 1
         events.quarantined(stream=self.stream.name, first=message.first, last=message.last, reason=str(reason))
+        if self.braked:
+            self._in_vain, self._patience = 0, min(2 * self._patience, PATIENCE[1])
         self._refused_in_row += 1
 
     @property
     def braked(self) -> bool:
         """Whether so many were refused in a row that it is hardly the messages' fault."""
-        return self._refused_in_row > BRAKE
+        return self._refused_in_row >= BRAKE
 
     def again(self, items: list[Item]) -> None:
         """The messages go once more, later, before anything new."""
@@ -212,15 +220,18 @@ class Lane:
         self._open = {False: None, True: None}
 
     def failed(self, error: NotSent, now: float) -> None:
-        """Wait a while."""
+        """Wait a while, and say why, unless that was said just now: the numbers of messages make each error another text."""
+        if self._cause is not error.cause or (self.problem != str(error) and self._seldom.due(error.cause)):
+            events.uplink_waits(queue=self.stream.queue, streams=[self.stream.name], problem=str(error))
         self.not_before = now + self.backoff.failed()
-        self.problem = str(error)
+        self.problem, self._cause = str(error), error.cause
+        self._in_vain += error.cause is Cause.EVERY
 
     def succeeded(self) -> None:
         """Nothing to wait for."""
         self.backoff.succeeded()
         self.not_before = float("-inf")
-        self.problem = ""
+        self.problem, self._cause = "", None
 
     @property
     def in_flight(self) -> int:
@@ -243,6 +254,11 @@ class Lane:
         for fresh, other in self._open.items():
             if other is parcel:
                 self._open[fresh] = None
+
+
+def _not_now(error: NotNow, cause: Cause) -> NotSent:
+    """Return what is told of a disk that does not do its part; without file descriptors it is not the disk's fault."""
+    return NotSent(Cause.FILES if is_short(error) else cause, str(error))
 
 
 def doubted(reason: Refused) -> NotSent:

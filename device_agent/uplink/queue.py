@@ -12,7 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from device_agent import events
 from device_agent.backoff import Backoff
+from device_agent.seldom import Seldom
 from device_agent.uplink.lane import Lane
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.limits import MAX_BATCH_ENTRIES, MAX_MESSAGE
@@ -30,12 +32,14 @@ class Queue:
     url: str
     fifo: bool
     backoff: Backoff
+    seldom: Seldom
     lanes: list[Lane] = field(default_factory=list)
     in_flight: int = 0  # requests
     groups: set[str] = field(default_factory=set)  # in flight, FIFO only
     stuck: dict[str, Lane] = field(default_factory=dict)  # group -> the lane whose failed message goes first
     not_before: float = float("-inf")  # monotonic
     problem: str = ""
+    cause: Cause | None = None  # of the problem
     asking: bool = False  # a question for the limit is in flight: nothing is sent before its answer
     limit: int | None = None  # MaximumMessageSize, bytes
     limit_at: float = float("-inf")  # monotonic
@@ -50,9 +54,11 @@ class Queue:
         return self.limit_at == float("-inf")
 
     def failed(self, error: NotSent, now: float) -> None:
-        """A request failed as a whole: wait, and try a smaller one where the network may be too slow."""
+        """A request failed as a whole: wait, and try a smaller one where the network may be too slow; see `Lane.failed`."""
+        if self.cause is not error.cause or (self.problem != str(error) and self.seldom.due(error.cause)):
+            events.uplink_waits(queue=self.url, streams=[lane.stream.name for lane in self.lanes], problem=str(error))
         self.not_before = now + self.backoff.failed()
-        self.problem = str(error)
+        self.problem, self.cause = str(error), error.cause
         if error.cause is Cause.NETWORK:
             self.budget = max(_SMALLEST, self.budget // 2)
 
@@ -60,7 +66,7 @@ class Queue:
         """A request was answered message by message."""
         self.backoff.succeeded()
         self.not_before = float("-inf")
-        self.problem = ""
+        self.problem, self.cause = "", None
         self.budget = min(self.ceiling, self.budget * 2)
 
     def split(self, error: Refused | NotSent, *, count: int, size: int) -> None:

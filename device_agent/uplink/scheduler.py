@@ -23,6 +23,7 @@ from device_agent.config import StreamConfig, UplinkConfig
 from device_agent.errors import ConfigError
 from device_agent.metrics import Metrics, StreamMetrics
 from device_agent.ports import Source
+from device_agent.seldom import Seldom
 from device_agent.uplink.bandwidth import Bandwidth
 from device_agent.uplink.client import Verdict
 from device_agent.uplink.jobs import Ask, Send, Wait
@@ -54,10 +55,10 @@ class Scheduler:
         self._closed = False
         for stream in streams:
             delays = (backoff(first=min(config.backoff_first, config.backoff_cap), cap=config.backoff_cap) for _ in range(2))
-            queue = self._queues.setdefault(stream.queue, Queue(url=stream.queue, fifo=stream.fifo, backoff=next(delays)))
+            queue = self._queues.setdefault(stream.queue, Queue(url=stream.queue, fifo=stream.fifo, backoff=next(delays), seldom=Seldom(clock.monotonic)))
             try:
                 lane = Lane(
-                    stream, device=device, agent=agent, source=source, backoff=next(delays),
+                    stream, device=device, agent=agent, source=source, backoff=next(delays), seldom=Seldom(clock.monotonic),
                     metrics=metrics.streams.setdefault(stream.name, StreamMetrics()),
                 )  # fmt: skip
             except ValueError as error:
@@ -248,7 +249,8 @@ class Scheduler:
         accepted: set[Lane] = set()
         failures: dict[Lane, tuple[list[Item], NotSent]] = {}
         brakes: dict[Lane, NotSent] = {}
-        for item, verdict in zip(job.items, result, strict=True):
+        # what was accepted first: of a message beside one that was accepted a refusal is believed
+        for item, verdict in sorted(zip(job.items, result, strict=True), key=lambda pair: pair[1] is not None):
             lane = item.lane
             if isinstance(verdict, NotSent):
                 failures.setdefault(lane, ([], verdict))[0].append(item)
@@ -284,8 +286,6 @@ class Scheduler:
             lane.again([item for item in items if item.lane is lane])
 
     def _failed(self, queue: Queue, error: NotSent, now: float) -> None:
-        if queue.problem != str(error):
-            events.uplink_waits(queue=queue.url, streams=[lane.stream.name for lane in queue.lanes], problem=str(error))
         queue.failed(error, now)
         for lane in queue.lanes:
             self._standing.report(lane.stream.name, sendable=False)
@@ -300,8 +300,6 @@ class Scheduler:
                 self._standing.report(lane.stream.name, sendable=True)
 
     def _lane_failed(self, lane: Lane, error: NotSent, now: float) -> None:
-        if lane.problem != str(error):
-            events.uplink_waits(queue=lane.stream.queue, streams=[lane.stream.name], problem=str(error))
         lane.failed(error, now)
         self._standing.report(lane.stream.name, sendable=False)
 

@@ -11,6 +11,7 @@ Sources: the SQS API reference (errors of SendMessageBatch, common errors), boto
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Final
 
@@ -36,6 +37,7 @@ class Cause(Enum):
     CONTENT = "SQS never takes this message"
     REQUEST = "the endpoint refuses the form of the request; if it is not AWS's own, it may lack a feature"
     DISK = "the log on disk cannot be read; check the disk (`device-agent spool verify`)"
+    FILES = "the agent has no file descriptor left; raise LimitNOFILE, or lower the inputs' `max_connections`"
     ASIDE = "SQS refuses a message, and the disk does not take it into the quarantine; make room there, or check the disk"
     FOREIGN = "that is not AWS's answer: a captive portal or a proxy? Check the link, `aws.endpoint_url` and HTTPS_PROXY"
     PASSAGE = "a proxy before SQS takes no request as large; raise its limit (nginx: client_max_body_size) or lower `max_envelope`"
@@ -68,6 +70,10 @@ _CAUSES: Final = {code.lower(): cause for cause, codes in _CODES.items() for cod
 #: What a status says beside a code that is not in the table.
 _STATUS: Final = {429: Cause.THROTTLED, 401: Cause.PERMISSION, 403: Cause.PERMISSION}
 _PREFIXES: Final = ("aws.simplequeueservice.", "com.amazonaws.sqs#", "com.amazon.coral.service#", "com.amazon.coral.availability#")
+
+
+#: What SQS says of a message body that is too long; the same words stand in what it says of a message group id.
+_TOO_LONG: Final = re.compile(r"\bMessage(?:Body)? must be shorter than \d", re.ASCII)
 
 
 class NotSent(NotNow):
@@ -111,8 +117,10 @@ def cause_of(code: str, *, status: int = 0) -> Cause:
 
 
 def _meaning(code: str, message: str, *, status: int = 0) -> Cause:
-    """Return the kind of an error that may be about a message: where the limit cannot be read, only the text tells a size."""
-    return Cause.SIZE if "must be shorter than" in message else cause_of(code, status=status)
+    """Return the kind of an error that may be about a message: of a parameter that is too long only the text tells which one it is."""
+    if short(code) in {"InvalidParameterValue", "InvalidParameter"} and _TOO_LONG.search(message):
+        return Cause.SIZE
+    return cause_of(code, status=status)
 
 
 def entry(code: str, message: str, *, sender_fault: bool) -> NotSent | Refused:

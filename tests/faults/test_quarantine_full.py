@@ -16,7 +16,7 @@ from device_agent.errors import NotNow
 from device_agent.ports import Border, Verdict
 from device_agent.uplink import verdicts
 from device_agent.uplink.jobs import Send
-from device_agent.uplink.verdicts import Cause, Refused
+from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.limits import KIB
 from tests.fakes.spool import FakeSpool
 from tests.fakes.sqs import FakeSqs, Fault
@@ -68,6 +68,19 @@ def test_size_and_characters_are_the_messages_own_fault(code: str, message: str)
     assert not isinstance(verdicts.entry(code, message, sender_fault=False), Refused)
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("KMS.DisabledException", "arn must be shorter than 20"),
+        ("AccessDenied", "Message must be shorter than 1024 bytes."),
+        ("InvalidParameterValue", "Value for parameter MessageGroupId is invalid. Reason: The group must be shorter than 128 characters."),
+    ],
+)
+def test_what_is_too_long_but_not_the_message_is_retried(code: str, message: str) -> None:
+    assert not isinstance(verdicts.entry(code, message, sender_fault=True), Refused)
+    assert not isinstance(verdicts.request(code, message, status=400), Refused)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("code", ["InvalidParameterValue", "KMS.KeyUnavailableException", "SomethingNew"])
 def test_a_wrong_setting_of_the_queue_costs_nothing(name: str, code: str, sqs: FakeSqs, start: Start, eventually: Eventually) -> None:
@@ -84,27 +97,56 @@ def test_a_wrong_setting_of_the_queue_costs_nothing(name: str, code: str, sqs: F
     assert sorted(payloads(sqs.bodies(name))) == [b"%02d" % number for number in range(30)]
 
 
-def test_even_a_refusal_of_content_is_hardly_believed_of_message_after_message() -> None:
-    """A few are set aside until it is clear that it hits all of them; a row of really wrong ones does not hold up a FIFO queue for ever."""
-    where = "https://sqs.eu-central-1.amazonaws.com/1/events.fifo"
-    spool = FakeSpool("events", envelope=1)
-    put(spool, "events", *(b"%02d" % number for number in range(40)))
-    sim = Simulation(spool, [stream(where)], UplinkConfig(backoff_first=1.0, backoff_cap=60.0))
-    refusal = verdicts.request("InvalidMessageContents", "no", status=400)
-    for _ in range(200):
+@pytest.mark.parametrize("name", NAMES)
+def test_even_a_refusal_of_content_is_hardly_believed_of_message_after_message(name: str) -> None:
+    """One is set aside, then a few, each after twice as many tries: a row of really wrong ones does not hold up a FIFO queue for ever."""
+    key = name.removesuffix(".fifo")
+    spool = FakeSpool(key, envelope=1)
+    put(spool, key, *(b"%02d" % number for number in range(40)))
+    sim = Simulation(spool, [stream(f"https://sqs.eu-central-1.amazonaws.com/1/{name}")], UplinkConfig(backoff_first=1.0, backoff_cap=60.0))
+    refusal = verdicts.entry("InvalidMessageContents", "no", sender_fault=True)
+    tries = 0
+    while tries < 80:
         job = sim.next()
         if isinstance(job, Send):
-            notice = job.items[0].parcel.border.reason
-            sim.scheduler.done(job, [None if notice else refusal])
+            notices = [item.parcel.border.reason for item in job.items]
+            tries += not all(notices)
+            sim.scheduler.done(job, [None if notice else refusal for notice in notices])
         else:
             sim.clock.time += job.seconds
-        if len(spool.quarantined) > 5:
-            break
-    assert len(spool.quarantined) == 6
-    assert sim.clock.time - 1000 > 30, "the fifth and sixth waited for many tries"
-    assert "of message after message" in sim.scheduler.status()["events"]["problem"]
+    assert len(spool.quarantined) == 4, "at once, and after 10, 20 and 40 tries"
+    assert "of message after message" in sim.scheduler.status()[key]["problem"]
     sim.run()
-    assert spool.delivered_ranges("events") == [(1, 40)]
+    assert spool.delivered_ranges(key) == [(1, 40)]
+
+
+def test_a_refusal_beside_an_acceptance_is_believed_at_once() -> None:
+    spool = FakeSpool("telemetry", envelope=1)
+    put(spool, "telemetry", *(b"%02d" % number for number in range(10)))
+    sim = Simulation(spool, [stream("https://sqs.eu-central-1.amazonaws.com/1/telemetry")], UplinkConfig())
+    refusal = verdicts.entry("InvalidMessageContents", "no", sender_fault=True)
+    while not isinstance(job := sim.next(), Send):
+        sim.clock.time += job.seconds
+    assert len(job.items) == 10
+    sim.scheduler.done(job, [refusal, refusal, *[None] * 8])
+    assert [entry[1] for entry in spool.quarantined] == [job.items[0].message.first, job.items[1].message.first]
+
+
+def test_what_is_said_of_each_message_with_its_number_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """The error of a full quarantine names the message, so that each try has another text."""
+    spool = FakeSpool("telemetry", envelope=1)
+    put(spool, "telemetry", *(b"%02d" % number for number in range(40)))
+    sim = Simulation(spool, [stream("https://sqs.eu-central-1.amazonaws.com/1/telemetry")], UplinkConfig(backoff_first=0.1, backoff_cap=0.1))
+    began, tries = sim.clock.time, 0
+    while sim.clock.time < began + 180:
+        job = sim.next()
+        if isinstance(job, Send):
+            tries += 1
+            sim.scheduler.done(job, [NotSent(Cause.ASIDE, f"{tries}: the quarantine is full")] * len(job.items))
+        else:
+            sim.clock.time += max(job.seconds, 0.01)
+    assert tries > 1000
+    assert len([record for record in caplog.records if "cannot send" in record.message]) in range(2, 6)
 
 
 # A full quarantine
