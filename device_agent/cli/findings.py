@@ -116,7 +116,7 @@ def _log(directory: str) -> Iterator[Finding]:
     if not seen.problems:
         yield Finding(
             "ok",
-            f"spool: {seen.segments:,} segments begin as they should, and the last of each stream is sound ({units.roughly(seen.read)} of "
+            f"spool: {seen.segments:,} segments begin as they should, and the last of each log is sound ({units.roughly(seen.read)} of "
             f"{units.roughly(seen.bytes)} read); only `device-agent spool verify` reads every reading",
         )
 

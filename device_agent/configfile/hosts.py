@@ -24,16 +24,20 @@ _SUFFIXES: Final = {
     "aws-iso-f": ("csp.hci.ic.gov", "api.aws.hci.ic.gov"),
 }
 _ANY: Final = "|".join(sorted({re.escape(suffix) for pair in _SUFFIXES.values() for suffix in pair}))
-_NOW: Final = re.compile(rf"(?:.+\.)?(?:sqs|sqs-fips)\.([a-z0-9-]+)\.(?:vpce\.)?(?:{_ANY})\.?", re.ASCII)
-_BEFORE: Final = re.compile(rf"(?:([a-z0-9-]+)\.)?queue\.(?:{_ANY})\.?", re.ASCII)
+_AWS: Final = re.compile(rf"(.+)\.(?:{_ANY})\.?", re.ASCII)
+_SERVICE: Final = frozenset({"sqs", "sqs-fips", "queue"})
+#: A region's name: us-east-1, us-gov-west-1, eusc-de-east-1.
+_REGION: Final = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}", re.ASCII)
 
 
 def region_of(host: str) -> str:
     """Return the region of a host name in lower case; "" if it is none of SQS's."""
-    if match := _NOW.fullmatch(host):
-        return match[1]
-    match = _BEFORE.fullmatch(host)
-    return "" if match is None else match[1] or "us-east-1"
+    match = _AWS.fullmatch(host)
+    labels = match[1].split(".") if match else []
+    if not _SERVICE.intersection(labels):
+        return ""
+    regions = [label for label in labels if _REGION.fullmatch(label)]
+    return regions[-1] if regions else "us-east-1" if labels == ["queue"] else ""
 
 
 def url_of(arn: str) -> str:

@@ -67,6 +67,8 @@ def _aws(config: Config, report: Report) -> None:
         report.add(("aws", "endpoint_url"), f"{url!r} is not a URL, such as http://localhost:4566")
     elif parts is not None and "@" in parts.netloc:
         report.add(("aws", "endpoint_url"), _NO_LOGIN)
+    elif parts is not None and (parts.query or parts.fragment):
+        report.add(("aws", "endpoint_url"), "must not hold a query or a fragment; write scheme, host and port")
     if config.aws.iot is not None and ("/" in config.aws.iot.endpoint or " " in config.aws.iot.endpoint):
         report.add(("aws", "iot", "endpoint"), "must be a host name, without https:// and without a path")
 

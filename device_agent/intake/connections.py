@@ -13,9 +13,9 @@ from device_agent import events
 from device_agent.clock import Clock
 from device_agent.descriptors import SHORT
 from device_agent.intake.handshakes import FAILED, Handshakes
-from device_agent.seldom import Seldom
 from device_agent.intake.sockets import InputSocket
 from device_agent.metrics import InputMetrics
+from device_agent.seldom import Seldom
 
 _EVENTS: Final = FAILED | int(
     zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_ACCEPT_FAILED | zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
@@ -96,7 +96,7 @@ class Connections:
         elif event == zmq.EVENT_CONNECTED:
             self._connected.add(value)
             self.handshakes.opened(value, endpoint)
-            dialer.connected(endpoint)
+            dialer.connected(endpoint, peer_of(value))
         elif event in {zmq.EVENT_CONNECT_DELAYED, zmq.EVENT_CONNECT_RETRIED}:
             dialer.tried(endpoint)
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:

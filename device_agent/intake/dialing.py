@@ -22,7 +22,7 @@ from device_agent import events
 
 #: Seconds before an endpoint is dialed anew, at first and at most; libzmq tries several times meanwhile (ZMQ_RECONNECT_IVL).
 _FIRST_TURN: Final = 3.0
-_LONGEST_TURN: Final = 60.0
+_LONGEST_TURN: Final = 12.0  # a program that comes back waits as long, if it is the other family's turn
 
 
 @dataclass(slots=True)
@@ -33,6 +33,7 @@ class _Dial:
     named: bool
     ipv6: bool = False
     connected: bool = False
+    address: str = ""  # of the other side, while it is connected
     given_up: bool = False  # by libzmq, as far as is known: it tells when it tries again
     turn: float = field(default_factory=lambda: _FIRST_TURN)
     until: float | None = None  # monotonic: when it is dialed anew
@@ -62,10 +63,11 @@ class Dialer:
         with by_family(self._socket, ipv6=dial.ipv6):
             self._socket.connect(dial.endpoint)
 
-    def connected(self, endpoint: str) -> None:
-        """Somebody answers there."""
+    def connected(self, endpoint: str, address: str) -> None:
+        """Somebody answers there, at `address`; empty if it is gone again already."""
         dial = self._dials.get(endpoint)
         if dial is not None:
+            dial.address = address
             dial.connected, dial.given_up, dial.turn, dial.until, dial.told = True, False, _FIRST_TURN, None, False
 
     def disconnected(self, endpoint: str) -> None:
@@ -108,12 +110,23 @@ class Dialer:
         self._dial(dial)
 
     def status(self) -> dict[str, str]:
-        """Return, by endpoint with a name, whether it is connected and by what, or what is tried."""
+        """Return, by endpoint with a name, whether it is connected and by what, or what is tried.
+
+        What is connected is told by its address: where a name has IPv4 addresses only, libzmq takes those in the turn of IPv6 too.
+        """
         return {
-            dial.endpoint: f"{'connected by' if dial.connected else 'trying'} {'IPv6' if dial.ipv6 else 'IPv4'}"
+            dial.endpoint: f"connected by {family(dial.address)}" if dial.connected else f"trying {'IPv6' if dial.ipv6 else 'IPv4'}"
             for dial in self._dials.values()
             if dial.named
         }
+
+
+def family(address: str) -> str:
+    """Return the family of a connection's other side, with its address; IPv4 in an IPv6 socket (`::ffff:`, RFC 4291) is IPv4."""
+    bare = address.removeprefix("::ffff:")
+    if not bare:
+        return "an address that is gone"
+    return f"{'IPv6' if ':' in bare else 'IPv4'} ({bare})"
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig
 from device_agent.intake import causes
-from device_agent.seldom import Seldom
 from device_agent.metrics import InputMetrics
+from device_agent.seldom import Seldom
 
 #: Events that say that a handshake failed.
 FAILED: Final = int(

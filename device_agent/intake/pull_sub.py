@@ -14,10 +14,10 @@ from device_agent import events
 from device_agent.config import InputConfig
 from device_agent.intake.channel import Channel
 from device_agent.intake.readers import reader
-from device_agent.seldom import Seldom
 from device_agent.metrics import InputMetrics
 from device_agent.ports import Sink
 from device_agent.router import Oversize, Routed
+from device_agent.seldom import Seldom
 
 
 class PullSub(Channel):

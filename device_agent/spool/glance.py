@@ -1,7 +1,7 @@
-"""Glance: a quick look at a spool, for `check`: how each segment begins, and what is in the last one of each stream.
+"""Glance: a quick look at a spool, for `check`: how each segment begins, and what is in the last one of each stream and epoch.
 
-Reads at most `HEADS` heads of 76 bytes and one segment (4 MiB at most) a stream, whatever the backlog; `tools.verify` reads the rest. Only
-reads, and may run beside the agent.
+Reads at most `HEADS` heads of 76 bytes a stream, one segment (4 MiB at most) of each stream, and of its further epochs until `ENOUGH`,
+whatever the backlog; `tools.verify` reads the rest. Only reads, and may run beside the agent.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from device_agent.spool.files import Files, RealFiles
 from device_agent.spool.places import Place, all_places, scanned, streams
 from device_agent.spool.record import HEADER_SIZE, Kind
 from device_agent.spool.tools import HALF, listed
+from device_agent.wire.limits import MIB
 
 #: Heads of segments that are read at most, the newest of each stream first.
 HEADS: Final = 256
+#: Bytes after which the last segments of further epochs are not read any more.
+ENOUGH: Final = 32 * MIB
 _HEAD: Final = HEADER_SIZE + 24  # see `record.segment_body`
 
 
@@ -45,9 +48,15 @@ def glance(directory: str, *, files: Files | None = None) -> Glance:
     places = list(all_places(directory, files))
     problems, read, heads = [], 0, HEADS
     for _, found in groupby(places, key=lambda place: place.stream):
-        *before, last = found
-        read += last.size
-        problems += list(_last(files, last))
+        before: list[Place] = []
+        for number, (_, log) in enumerate(groupby(found, key=lambda place: place.epoch)):
+            *earlier, last = log
+            before += earlier
+            if number and read + last.size > ENOUGH:
+                before.append(last)
+                continue
+            read += last.size
+            problems += list(_last(files, last))
         for place in before[::-1][: max(0, heads)]:
             heads -= 1
             read += _HEAD

@@ -21,8 +21,7 @@ from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
-from botocore.exceptions import ConnectionError as UnreachableError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from device_agent.clock import Clock
@@ -32,6 +31,7 @@ from device_agent.packer import Message
 from device_agent.uplink import verdicts
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.credentials import ChainCredentials, Credentials, IotCredentials
+from device_agent.uplink.failures import failure, words
 from device_agent.uplink.http import Http
 from device_agent.uplink.verdicts import Cause, NotSent, Refused
 from device_agent.wire.limits import MAX_MESSAGE
@@ -56,7 +56,12 @@ class Transport(Protocol):
         """
 
     def limit(self, queue: str) -> int:
-        """Return the queue's MaximumMessageSize in bytes, or SQS's own 1 MiB where it does not say; raises `NotSent` or `Refused`."""
+        """Return the queue's MaximumMessageSize in bytes, at most 1 MiB.
+
+        Raises:
+            NotSent: not known this time; also of an endpoint that does not say: SQS always does.
+            Refused: as of `send`.
+        """
 
     def close(self) -> None:
         """Close connections."""
@@ -106,7 +111,7 @@ class Sqs:
         try:
             return min(MAX_MESSAGE, int(answer["Attributes"]["MaximumMessageSize"]))
         except (KeyError, TypeError, ValueError):
-            return MAX_MESSAGE  # an endpoint that does not say
+            raise NotSent(Cause.FOREIGN, f"{urlsplit(self._endpoint(queue)).netloc} does not say the queue's MaximumMessageSize") from None
 
     def close(self) -> None:
         """Close idle connections."""
@@ -126,11 +131,11 @@ class Sqs:
         except _UNREADABLE as error:
             raise NotSent(Cause.FOREIGN, f"{urlsplit(self._endpoint(queue)).netloc} {_FOREIGN} ({type(error).__name__})") from error
         except BotoCoreError as error:
-            raise NotSent(_cause(error), verdicts.words(error)) from None
+            raise failure(error) from None
         except NotNow:
             raise
         except Exception as error:  # whatever a library raises on a bad network or answer must not end a sender; it is told
-            raise NotSent(Cause.UNKNOWN, f"{type(error).__name__}: {verdicts.words(error)}") from error
+            raise NotSent(Cause.UNKNOWN, f"{type(error).__name__}: {words(error)}") from error
 
     def _verdict(self, error: ClientError) -> NotSent | Refused:
         told = error.response.get("Error", {})
@@ -207,12 +212,6 @@ def _verdicts(answer: Mapping[str, Any], count: int) -> list[Verdict]:
         if number is not None:
             result[number] = None
     return result
-
-
-def _cause(error: BotoCoreError) -> Cause:
-    if isinstance(error, SSLError):
-        return Cause.TLS
-    return Cause.NETWORK if isinstance(error, HTTPClientError | UnreachableError) else Cause.UNKNOWN
 
 
 #: What a form leaves as it is; and all other bytes, as `quote_plus` writes them.

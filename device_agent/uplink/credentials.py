@@ -29,8 +29,9 @@ from device_agent.descriptors import SHORT
 from device_agent.errors import ConfigError
 from device_agent.redact import path as shown
 from device_agent.uplink.clock_offset import ClockOffset
+from device_agent.uplink.failures import failure, words
 from device_agent.uplink.http import Http
-from device_agent.uplink.verdicts import Cause, NotSent, words
+from device_agent.uplink.verdicts import Cause, NotSent
 
 #: Credentials are renewed when less than this share of their life is left ...
 _RENEW_SHARE: Final = 0.2
@@ -73,7 +74,9 @@ class ChainCredentials:
             frozen: ReadOnlyCredentials = found.get_frozen_credentials()
         except ResponseParserError as error:
             raise NotSent(Cause.FOREIGN, f"AWS credentials: {words(error)}") from None
-        except (BotoCoreError, ClientError) as error:  # ClientError: of STS or SSO
+        except BotoCoreError as error:
+            raise failure(error, otherwise=Cause.CREDENTIALS, where="AWS credentials") from None
+        except ClientError as error:  # of STS or SSO
             raise NotSent(Cause.CREDENTIALS, f"AWS credentials: {words(error)}") from None
         return frozen
 
@@ -133,7 +136,7 @@ class IotCredentials:
         try:
             answer = self._http.send(AWSRequest(method="GET", url=url, headers=headers).prepare())
         except BotoCoreError as error:
-            raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host}: {words(error)}") from None
+            raise failure(error, otherwise=Cause.CREDENTIALS, where=f"the AWS IoT credentials provider {host}") from None
         if answer.status_code != 200:
             why = " ".join(answer.text.split())[:200]
             raise NotSent(Cause.CREDENTIALS, f"the AWS IoT credentials provider {host} answered {answer.status_code} {why}")

@@ -25,8 +25,9 @@ _NEVER: Final = frozenset({407, 511})
 #: An error code of AWS's, with or without its namespace; `x-amzn-errortype` may go on after a colon.
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9.#_/:-]*", re.ASCII)
 _XML_CODE: Final = re.compile(rb"<Code>([^<]*)</Code>")
-#: Members that good answers to the agent's requests have.
-_MEMBERS: Final = frozenset({"Successful", "Failed", "Attributes", "credentials"})
+#: What good answers to the agent's requests have, and a portal's would not.
+_LISTS: Final = ("Successful", "Failed")
+_TABLES: Final = {"Attributes": "MaximumMessageSize", "credentials": "secretAccessKey"}
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _TAG: Final = re.compile(r"<(script|style)\b.*?</\1[^>]*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 #: Characters of a page that are shown at most.
@@ -50,7 +51,7 @@ def _is_aws(answer: AWSResponse) -> bool:
     kind = str(answer.headers.get("Content-Type", "")).lower()
     said = _members(answer.content)
     good = answer.status_code == 200
-    if good and said is not None and _MEMBERS & said.keys():
+    if good and said is not None and _says_enough(said):
         return True
     known = any(answer.headers.get(name) for name in _REQUEST_IDS) or b"<RequestId>" in answer.content
     if not known or not kind.startswith(_TYPES):
@@ -61,6 +62,14 @@ def _is_aws(answer: AWSResponse) -> bool:
         whole, codes = b"Response" in answer.content, [one.decode("utf-8", "replace") for one in _XML_CODE.findall(answer.content)]
     codes += [answer.headers.get(name, "").partition(";")[0] for name in _CODES]
     return whole and (good or any(isinstance(code, str) and _NAME.fullmatch(code) for code in codes))
+
+
+def _says_enough(said: dict[str, Any]) -> bool:
+    """Whether a good answer needs no request id to be believed."""
+    if any(isinstance(said.get(name), list) for name in _LISTS):
+        return True
+    tables = ((said.get(name), member) for name, member in _TABLES.items())
+    return any(isinstance(table, dict) and member in table for table, member in tables)
 
 
 def _members(content: bytes) -> dict[str, Any] | None:

@@ -55,7 +55,9 @@ class Scheduler:
         self._closed = False
         for stream in streams:
             delays = (backoff(first=min(config.backoff_first, config.backoff_cap), cap=config.backoff_cap) for _ in range(2))
-            queue = self._queues.setdefault(stream.queue, Queue(url=stream.queue, fifo=stream.fifo, backoff=next(delays), seldom=Seldom(clock.monotonic)))
+            queue = self._queues.setdefault(
+                stream.queue, Queue(url=stream.queue, fifo=stream.fifo, backoff=next(delays), seldom=Seldom(clock.monotonic))
+            )
             try:
                 lane = Lane(
                     stream, device=device, agent=agent, source=source, backoff=next(delays), seldom=Seldom(clock.monotonic),

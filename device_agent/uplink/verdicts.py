@@ -15,10 +15,7 @@ import re
 from enum import Enum
 from typing import Final
 
-from botocore.exceptions import ProxyConnectionError
-
 from device_agent.errors import Never, NotNow
-from device_agent.redact import redact
 
 
 class Cause(Enum):
@@ -134,16 +131,6 @@ def request(code: str, message: str, *, status: int) -> NotSent | Refused:
     cause = _meaning(code, message, status=status)
     named = code and not code.isdecimal()
     return (Refused if cause in _ABOUT_THE_MESSAGE else NotSent)(cause, _what(code if named else f"HTTP {status}", message))
-
-
-def words(error: BaseException) -> str:
-    """Return what a library's error says, on one line and not too long.
-
-    Of an error of a proxy only its cause: botocore hides a password in the proxy's URL by its text, which may stand there before.
-    """
-    if isinstance(error, ProxyConnectionError):
-        error = error.kwargs.get("error", error)
-    return " ".join(redact(str(error)).split())[:300]
 
 
 def _what(code: str, message: str) -> str:

@@ -317,7 +317,7 @@ def test_check_looks_at_the_log_that_is_there(tmp_path: Path, capsys: pytest.Cap
     words = ["check", "--config", str(board.config)]
     main(words)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "begin as they should, and the last of each stream is sound" in shown
+    assert "begin as they should, and the last of each log is sound" in shown
     assert "only `device-agent spool verify` reads every reading" in shown
     data = bytearray(board.segment("telemetry").read_bytes())
     data[90] ^= 0xFF

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +22,9 @@ from botocore.awsrequest import AWSRequest, AWSResponse, HeadersDict
 
 from device_agent.cli import main
 from device_agent.clock import SystemClock
-from device_agent.config import UplinkConfig
+from device_agent.config import AwsConfig, UplinkConfig
 from device_agent.uplink import foreign, verdicts
+from device_agent.uplink.client import connect
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.http import Http
 from device_agent.uplink.verdicts import Cause, NotSent
@@ -36,6 +41,8 @@ PAGES = [
     (b'{"message":"Unauthorized"}', "application/x-amz-json-1.0"),
     (b'{"__type":"com.amazonaws.sqs#AccessDenied","message":"no"}', "application/json"),  # without a request id
     (b"<?xml version='1.0'?><error>blocked</error>", "text/xml"),
+    (b'{"Attributes":{"login":"http://portal"}}', "application/json"),
+    (b'{"credentials":"please"}', "application/json"),
     (b"Access Denied\r\n\r\nPolicy: 17", "text/plain"),
     (b"", ""),
     (b"\xff\xfe\0\x01", "application/octet-stream"),
@@ -123,6 +130,99 @@ def test_the_clock_is_not_set_by_what_answers_in_awss_place() -> None:
 def test_a_status_without_a_code_is_nobodys_word(status: int) -> None:
     for code in ("", str(status)):
         assert verdicts.cause_of(code, status=status) is Cause.FOREIGN
+
+
+# A proxy on the way, as botocore meets it
+
+
+@contextmanager
+def between(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Answer each connection by `serve`, after the head of its request; yield the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    connection.settimeout(10)
+                    serve(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def says(*parts: bytes) -> Callable[[socket.socket], None]:
+    """Send the first part after the first thing that comes, and so on, and close."""
+
+    def serve(connection: socket.socket) -> None:
+        for part in parts:
+            connection.recv(65536)
+            connection.sendall(part)
+        if parts[-1].endswith(TUNNEL):
+            connection.recv(65536)  # what the client says in the tunnel, so that the end is no reset
+
+    return serve
+
+
+TUNNEL = b"HTTP/1.1 200 Connection established\r\n\r\n"
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin"
+ANSWERS = "something between here and AWS answers: "
+
+
+@pytest.mark.parametrize(
+    ("parts", "cause", "told"),
+    [
+        (
+            (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",),
+            Cause.FOREIGN,
+            f"{ANSWERS}the proxy says 407 Proxy Authentication Required",
+        ),
+        ((b"HTTP/1.1 403 Forbidden by policy\r\n\r\n",), Cause.FOREIGN, f"{ANSWERS}the proxy says 403 Forbidden by policy"),
+        ((b"HTTP/1.1 302 Found\r\nLocation: http://portal/\r\n\r\n",), Cause.FOREIGN, f"{ANSWERS}the proxy says 302 Found"),
+        ((b"HTTP/1.1 502 Bad Gateway\r\n\r\n",), Cause.NETWORK, f"{ANSWERS}the proxy says 502 Bad Gateway"),
+        ((b"SSH-2.0-OpenSSH_9.2\r\n",), Cause.FOREIGN, f"{ANSWERS}it speaks no HTTP (SSH-2.0-OpenSSH_9.2)"),
+        ((TUNNEL, PAGE), Cause.FOREIGN, f"{ANSWERS}it speaks no TLS"),
+        ((TUNNEL,), Cause.NETWORK, ""),
+        ((b"",), Cause.NETWORK, ""),
+    ],
+)
+def test_a_proxy_that_refuses_or_speaks_no_tls_is_told_from_silence(
+    parts: tuple[bytes, ...], cause: Cause, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an https queue a proxy's word comes as the error of CONNECT,, deep in botocore's, and not as an answer."""
+    with between(says(*parts)) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@127.0.0.1:{port}")
+        aws = AwsConfig(region="eu-central-1")
+        transport = connect(aws, UplinkConfig(connect_timeout=5, read_timeout=5), SystemClock())
+        try:
+            with pytest.raises(NotSent) as error:
+                transport.limit("https://sqs.eu-central-1.amazonaws.com/123456789012/telemetry")
+        finally:
+            transport.close()
+    assert error.value.cause is cause
+    assert told in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+def test_an_endpoint_that_does_not_say_its_limit_is_not_sqs(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"{}"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: 1\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with between(says(head + body)) as port:
+        transport = connect(AwsConfig(region="eu-central-1", endpoint_url=f"http://127.0.0.1:{port}"), UplinkConfig(), SystemClock())
+        try:
+            with pytest.raises(NotSent, match="does not say the queue's MaximumMessageSize") as error:
+                transport.limit("https://sqs.eu-central-1.amazonaws.com/123456789012/telemetry")
+        finally:
+            transport.close()
+    assert error.value.cause is Cause.FOREIGN
 
 
 CONFIG = """

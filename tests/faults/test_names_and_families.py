@@ -86,7 +86,7 @@ def connected(tmp_path: Path, *programs: str) -> list[str]:
     ("name", "listen"), [("v4.test", "127.0.0.1"), ("v6.test", "[::1]"), ("both.test", "127.0.0.1"), ("both.test", "[::1]")]
 )
 def test_a_name_is_found_by_either_family(tmp_path: Path, name: str, listen: str) -> None:
-    family = "IPv6" if "[" in listen else "IPv4"
+    family = "IPv6 (::1)" if "[" in listen else "IPv4 (127.0.0.1)"
     assert connected(tmp_path, f"{name}={listen}") == [f"{name} by {listen}", f"tcp://{name} connected by {family}"]
 
 
@@ -119,6 +119,13 @@ def test_what_is_tried_shows_in_status_and_once_in_the_log(
 
     wait_for(both, what="a try in each family", every=0.01)
     assert [line for line in caplog.messages if "trying IPv6 and IPv4 in turns" in line and "tcp://localhost:1" in line]
+
+
+def test_ipv4_that_answers_in_the_turn_of_ipv6_is_told_as_ipv4() -> None:
+    """libzmq asks for IPv6 with AI_V4MAPPED (getaddrinfo(3)), so a name without IPv6 addresses is connected to in either turn."""
+    assert dialing.family("::ffff:127.0.0.1") == dialing.family("127.0.0.1") == "IPv4 (127.0.0.1)"
+    assert dialing.family("fe80::1") == "IPv6 (fe80::1)"
+    assert dialing.family("") == "an address that is gone"
 
 
 @pytest.mark.parametrize(

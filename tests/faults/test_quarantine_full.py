@@ -136,7 +136,9 @@ def test_what_is_said_of_each_message_with_its_number_is_logged_once_a_minute(ca
     """The error of a full quarantine names the message, so that each try has another text."""
     spool = FakeSpool("telemetry", envelope=1)
     put(spool, "telemetry", *(b"%02d" % number for number in range(40)))
-    sim = Simulation(spool, [stream("https://sqs.eu-central-1.amazonaws.com/1/telemetry")], UplinkConfig(backoff_first=0.1, backoff_cap=0.1))
+    sim = Simulation(
+        spool, [stream("https://sqs.eu-central-1.amazonaws.com/1/telemetry")], UplinkConfig(backoff_first=0.1, backoff_cap=0.1)
+    )
     began, tries = sim.clock.time, 0
     while sim.clock.time < began + 180:
         job = sim.next()

@@ -23,7 +23,7 @@ from device_agent.errors import ConfigError, NotNow
 from device_agent.intake import curve, keys
 from device_agent.output import Output
 from device_agent.redact import path, redact
-from device_agent.uplink import verdicts
+from device_agent.uplink import failures
 from device_agent.uplink.credentials import check_files
 from tests.config.samples import GOOD
 from tests.fakes.spool import FakeSpool
@@ -59,7 +59,7 @@ def test_a_proxy_error_of_botocore_is_told_without_its_own_try_to_hide_it(passwo
         error = ProxyConnectionError(
             proxy_url=mask_proxy_url(url), error=urllib3.exceptions.ProxyError("Unable to connect to proxy", OSError())
         )
-        said = verdicts.words(error)
+        said = failures.words(error)
         assert "Unable to connect to proxy" in said
         assert "://" not in said
 
@@ -71,11 +71,15 @@ def test_a_proxy_error_of_botocore_is_told_without_its_own_try_to_hide_it(passwo
         "Invalid header value b's3cr3t\\n'",
         "-----BEGIN PRIVATE KEY-----\ns3cr3t\n-----END PRIVATE KEY----- is no file",
         "cannot open -----BEGIN EC PRIVATE KEY-----\ns3cr3t",
+        "'u:s3cr3t@sqs.eu-central-1.amazonaws.com/1/q' is not a queue URL",
+        "proxy u:a@s3cr3t@h:3128",
+        "https://sqs.eu-central-1.amazonaws.com/1/q?X-Amz-Security-Token=s3cr3t is no queue URL",
+        "Error when retrieving credentials from custom-process: token s3cr3t\nand more s3cr3t",
     ],
 )
 def test_texts_of_libraries_keep_nothing(text: str) -> None:
     assert "s3cr3t" not in redact(text)
-    assert "s3cr3t" not in verdicts.words(HTTPClientError(error=ValueError(text)))
+    assert "s3cr3t" not in failures.words(HTTPClientError(error=ValueError(text)))
     assert "s3cr3t" not in str(NotNow(text))
 
 
@@ -104,7 +108,8 @@ KEY = "-----BEGIN PRIVATE KEY-----\ns3cr3t\n-----END PRIVATE KEY-----"
 
 def test_a_key_where_a_path_belongs_is_not_shown(tmp_path: Path) -> None:
     z85 = Path(keys.make_keys(tmp_path, "board")[1]).read_text(encoding="utf-8").split("secret-key")[1].split('"')[1]
-    assert z85 not in path(z85)
+    for written in (z85, f"{z85} ", f" {z85}", f"'{z85}'", z85[:-1], f"{z85}=", "keys" + z85):
+        assert z85[:-1] not in path(written)
     assert path("/etc/device-agent/board.key_secret") == "/etc/device-agent/board.key_secret"
     for given in (z85, KEY):
         for read in (lambda given: curve.secret_key(Path(given)), lambda given: curve.allowed_keys((given,))):
@@ -166,3 +171,17 @@ def test_the_log_hides_what_an_error_of_a_library_says(tmp_path: Path) -> None:
         logger.setLevel(before[1])
     assert "proxy.example" in lines[0]
     assert "s3cr3t" not in "".join(lines)
+
+
+@pytest.mark.parametrize("text", ["tcp://*:5555", "connected by IPv4: tcp://[::1]:5555", "12:30:15 a@b", "agent.toml:12: device.id: no"])
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize("query", ["?X-Amz-Security-Token=s3cr3t", "#s3cr3t"])
+@pytest.mark.parametrize(("table", "line"), [("aws", 'endpoint_url = "http://127.0.0.1:1/{}"'), ("stream", 'queue = "https://sqs/{}"')])
+def test_a_query_in_a_url_of_the_config_is_refused_and_not_shown(query: str, table: str, line: str) -> None:
+    text = f"[aws]\n{line.format(query)}" if table == "aws" else f"[[stream]]\n{line.format(query)}"
+    with pytest.raises(ConfigError, match=line.split(maxsplit=1)[0]) as error:
+        configfile.loads(text, "agent.toml", environ={})
+    assert query.startswith("#") or "s3cr3t" not in str(error.value)

@@ -6,11 +6,15 @@ import dataclasses
 import random
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from device_agent.clock import SystemClock
 from device_agent.config import AwsConfig, UplinkConfig
 from device_agent.metrics import Metrics
+from device_agent.uplink.client import connect
+from device_agent.uplink.verdicts import Cause, NotSent
 from tests.fakes.spool import FakeSpool
 from tests.fakes.sqs import FakeSqs, Fault
 from tests.uplink.conftest import Start, _credentials, eventually, sqs, start
@@ -312,3 +316,15 @@ def test_a_clock_that_is_wrong_is_corrected_by_the_answers(sqs: FakeSqs, start: 
     put(spool, "telemetry", b"x")
     start(spool, stream(sqs.create("telemetry")))
     eventually(lambda: spool.delivered_ranges("telemetry") == [(1, 1)])
+
+
+@pytest.mark.parametrize("variable", ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"])
+def test_a_byte_order_mark_in_the_shared_files_of_aws_is_told(variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore says only `Unable to parse config file` (editors of Windows write such a mark)."""
+    file = tmp_path / "written-by-notepad"
+    file.write_bytes("\ufeff[default]\r\naws_access_key_id = A\r\n".encode())
+    monkeypatch.setenv(variable, str(file))
+    transport = connect(AwsConfig(region="eu-central-1", endpoint_url="http://127.0.0.1:1"), UplinkConfig(), SystemClock())
+    with pytest.raises(NotSent, match="written-by-notepad cannot be read; save it as plain UTF-8, without a byte order mark") as told:
+        transport.limit("https://sqs.eu-central-1.amazonaws.com/123456789012/telemetry")
+    assert told.value.cause is Cause.CREDENTIALS

@@ -64,3 +64,15 @@ def test_damage_in_the_last_segment_is_told_and_a_half_written_end_is_none() -> 
 def test_where_there_is_no_spool_it_says_so() -> None:
     with pytest.raises(SpoolError, match="there is no spool here"):
         glance("/elsewhere", files=FakeDisk())
+
+
+def test_damage_in_the_last_segment_of_an_earlier_epoch_is_told() -> None:
+    """Where the machine id changes at each boot, nearly all of the log is in epochs that nobody writes to any more."""
+    world, other = filled(), World(max_bytes=1 * MIB, seed=7)
+    other.commit(5, 1000)
+    for path in [path for path in other.disk.directories if "/000001-" in path]:
+        world.disk.directories[path.replace("/000001-", "/000000-")] = other.disk.directories[path]
+    assert glance(ROOT, files=world.disk).problems == ()
+    segments(other.disk)[-1].current[300] ^= 0xFF
+    (problem,) = glance(ROOT, files=world.disk).problems
+    assert "/000000-" in problem

@@ -77,8 +77,7 @@ def test_while_the_disk_takes_no_quarantine_the_refused_message_waits_and_its_ne
     eventually(lambda: "No space left on device" in uplink.status()[key]["problem"])
     sqs.heal()
     spool.unwritable = ""
-    eventually(lambda: spool.delivered_ranges(key) == [(1, 20)])
-    assert spool.in_flight(key) == []
+    eventually(lambda: spool.delivered_ranges(key) == [(1, 20)] and not spool.in_flight(key))  # a request under way may still be refused
     arrived = payloads(sqs.bodies(name))
     assert len(arrived) + len(spool.quarantined) == 20
     assert key == "telemetry" or arrived == sorted(arrived, key=int)
