@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from device_agent import __version__, board, events
+from device_agent import __version__, board, events, sources
 from device_agent.clock import Clock
-from device_agent.config import InputConfig
+from device_agent.config import Config
 from device_agent.configfile import Loaded
 from device_agent.descriptors import Descriptors
 from device_agent.errors import ConfigError, SpoolError
@@ -30,10 +32,18 @@ from device_agent.uplink import Uplink
 AGENT = f"device-agent/{__version__}"
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where readings come in: what goes on while a reload replaces the rest."""
+
+    intake: Intake
+    sources: sources.Keeper
+
+
 class Agent:
     """All parts for one configuration, between `start` and `stop`."""
 
-    def __init__(self, loaded: Loaded, *, clock: Clock, metrics: Metrics, descriptors: Descriptors, intake: Intake | None = None) -> None:
+    def __init__(self, loaded: Loaded, *, clock: Clock, metrics: Metrics, descriptors: Descriptors, doors: Doors | None = None) -> None:
         """Make the parts; nothing is touched yet.
 
         Args:
@@ -41,7 +51,7 @@ class Agent:
             clock: for all of them.
             metrics: for all of them.
             descriptors: of the process.
-            intake: the running one of an earlier agent, which has `hand_over`ed it by the time of `start`; None: one is made.
+            doors: the running ones of an earlier agent, which has `hand_over`ed them by the time of `start`; None: they are made.
 
         Raises:
             ConfigError: they do not fit together.
@@ -53,7 +63,7 @@ class Agent:
         self._clock = clock
         self._metrics = metrics
         self._started = clock.monotonic()
-        for entry in config.input:
+        for entry in config.inlets:
             metrics.inputs.setdefault(entry.name, InputMetrics())
         for stream in config.stream:
             metrics.streams.setdefault(stream.name, StreamMetrics())
@@ -66,8 +76,12 @@ class Agent:
                 device=device, agent=AGENT, aws=config.aws, config=config.uplink, streams=config.stream, source=self._spool, clock=clock,
                 metrics=metrics,
             )  # fmt: skip
-        self._adopted = intake is not None
-        self.intake = intake or Intake(config.input, sink=self._spool, clock=clock, metrics=metrics, descriptors=descriptors)
+        self._adopted = doors is not None
+        self.doors = doors or Doors(
+            Intake(config.inlets, sink=self._spool, clock=clock, metrics=metrics, descriptors=descriptors),
+            sources.Keeper(clock=clock, kinds=sources.makers()),
+        )
+        self._intake, self._sources = self.doors.intake, self.doors.sources
 
     def check(self) -> None:
         """Look whether the spool is free and the inputs can be opened, without touching anything.
@@ -79,10 +93,10 @@ class Agent:
         if not self._adopted:
             with self._spool_placed():  # before the ports: an agent started twice has both
                 self._spool.check()
-        if mistakes := check_inputs(self.config.input):
+        if mistakes := [*check_inputs(self.config.inlets), *sources.missing(self.config.sources)]:
             raise ConfigError("\n".join(map(self._places.say, mistakes)))
         with self._places.placed():
-            check_free(self.config.input, held=self.intake.addresses)
+            check_free(self.config.inlets, held=self._intake.addresses)
 
     def start(self, carried: Sequence[Unsaved] = ()) -> None:
         """Open the spool, send, commit, and only then listen. What was started is stopped again if a later part fails.
@@ -122,22 +136,29 @@ class Agent:
             self._spool.start()
             self._uplink.start()
             if self._adopted:
-                self.intake.resume(self.config.input, sink=self._spool)
+                self._intake.resume(self.config.inlets, sink=self._spool)
             else:
-                self.intake.start()
+                self._intake.start()
+            self._start_sources()
         except BaseException as error:
             try:
                 if not self._adopted:
-                    self.intake.stop(0.0)
+                    self._sources.stop(drain=0.0)
+                    self._intake.stop(0.0)
                 self._stop_sending(0.0)
             except Exception as another:  # noqa: BLE001  # the first error is the one that says what is wrong
                 error.add_note(f"and stopping what had started failed: {another!r}")
             raise
 
+    def _start_sources(self) -> None:
+        if self.config.sources:
+            self._sources.start(self.config.sources, _place(self.config), self._intake.context)
+
     def stop(self, *, drain: float, flush: float) -> None:
         """Stop listening, commit what was received, send for up to `flush` seconds, close."""
         try:
-            self.intake.stop(drain)
+            self._sources.stop(drain=drain)
+            self._intake.stop(drain)
         finally:
             self._stop_sending(flush)
             _lost(self.unsaved)
@@ -148,24 +169,30 @@ class Agent:
         Raises:
             ConfigError: an input cannot be opened; `keep_inputs` goes on with the old ones.
         """
-        for entry in loaded.config.input:
+        for entry in loaded.config.inlets:
             self._metrics.inputs.setdefault(entry.name, InputMetrics())
-        self.intake.park(loaded.config.input, drain=self.config.agent.drain)
+        self._park(loaded.config, self.config.agent.drain)
         with loaded.places.placed():
-            self.intake.resume(loaded.config.input, sink=self._spool)
+            self._intake.resume(loaded.config.inlets, sink=self._spool)
         self.config, self._places = loaded.config, loaded.places
+        self._start_sources()
+
+    def _park(self, config: Config, drain: float) -> None:
+        self._sources.keep(config.sources, _place(config), drain=drain)
+        self._intake.park(config.inlets, drain=drain)
 
     def keep_inputs(self) -> None:
         """Go on with the inputs as they were before a `change_inputs` that failed. Raises `ConfigError`: one cannot be opened again."""
-        self.intake.resume(self.config.input, sink=self._spool)
+        self._intake.resume(self.config.inlets, sink=self._spool)
+        self._start_sources()
 
-    def hand_over(self, inputs: Sequence[InputConfig], *, drain: float, flush: float) -> None:
-        """Stop all but the intake, which keeps open what `inputs` want as it is, for the agent that adopts it. See `stop`.
+    def hand_over(self, config: Config, *, drain: float, flush: float) -> None:
+        """Stop all but the doors, which keep open what `config` wants as it is, for the agent that adopts them. See `stop`.
 
         Raises:
-            ConfigError: key files of `inputs` cannot be used; nothing has stopped.
+            ConfigError: key files of its inputs cannot be used; nothing has stopped but sources.
         """
-        self.intake.park(inputs, drain=drain)
+        self._park(config, drain)
         self._stop_sending(flush)
 
     def _stop_sending(self, flush: float) -> None:
@@ -179,8 +206,17 @@ class Agent:
 
     def dead(self) -> str:
         """Return the name of a part whose threads died; empty if all live."""
-        parts = {"intake": self.intake.alive, "spool": self._spool.alive, "uplink": self._uplink.alive}
+        parts = {"intake": self._intake.alive, "spool": self._spool.alive, "uplink": self._uplink.alive}
         return next((name for name, alive in parts.items() if not alive), "")
+
+    def _inputs(self) -> dict[str, dict[str, Any]]:
+        """Describe the inputs alike, whatever the other side speaks."""
+        said = self._sources.status()
+        return {name: socket | said.get(name, {}) for name, socket in self._intake.status().items()}
+
+    def up_to_date(self) -> bool:
+        """Whether key files still say what they said when they were read. Raises ConfigError."""
+        return self._intake.up_to_date()
 
     def status(self) -> dict[str, Any]:
         """Return the document that `device-agent status` shows."""
@@ -189,11 +225,15 @@ class Agent:
             "device": self.config.device.id,
             "pid": os.getpid(),
             "uptime": round(self._clock.monotonic() - self._started, 3),
-            "inputs": self.intake.status(),
+            "inputs": self._inputs(),
             "spool": self._spool.status(),
             "uplink": self._uplink.status(),
             "metrics": self._metrics.snapshot(),
         }
+
+
+def _place(config: Config) -> sources.Place:
+    return sources.Place(config.device.id, Path(config.spool.directory) / "sources")
 
 
 def _lost(unsaved: Sequence[Unsaved]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from device_agent.wire.limits import KIB, MAX_MESSAGE, MAX_READING, MIB
 
@@ -133,6 +133,7 @@ class InputConfig:
     """`[[input]]`: one ZeroMQ socket of the agent."""
 
     name: str = setting("Name of the input, for status and logs.")
+    kind: str = setting("What the other side speaks; each kind has keys of its own.", default="zeromq")
     pattern: Pattern = setting("`pull`, `sub`, `rep` or `router`.")
     stream: str = setting("Stream that its readings go to.")
     bind: tuple[str, ...] = setting("Endpoints to bind: `tcp://127.0.0.1:5555`, `ipc:///run/device-agent/x`.", default=())
@@ -170,6 +171,104 @@ class InputConfig:
     def greets(self) -> bool:
         """Whether only peers come in that begin as ZMTP 3.0 does."""
         return self.curve is not None or not self.old_peers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """Keys of every input that is not ZeroMQ."""
+
+    name: str = setting("Name of the input, for status and logs.")
+    kind: str = setting("What the other side speaks; each kind has keys of its own.")
+    stream: str = setting("Stream that its readings go to.")
+    route: tuple[RouteConfig, ...] = setting("Topics that go to other streams.", default=())
+    window: int = setting(
+        "Messages at most that are taken and not on disk yet; bounds memory: this x size. More share an fsync.", default=256
+    )
+    max_reading: int = setting("Largest message that is taken.", unit=Unit.SIZE, default=MAX_READING)
+
+    #: What the topic of a message is, for people.
+    labelled: ClassVar[str] = ""
+
+    @property
+    def place(self) -> str:
+        """Where it connects or listens, for people."""
+        raise NotImplementedError
+
+    @property
+    def encrypted(self) -> str:
+        """What keeps others from reading along, for people."""
+        raise NotImplementedError
+
+    @property
+    def inlet(self) -> InputConfig:
+        """The ZeroMQ input that its messages go through: in this process, each answered when it is on disk."""
+        return InputConfig(
+            name=self.name, kind=self.kind, pattern=Pattern.ROUTER, stream=self.stream, bind=(f"inproc://source-{self.name}",),
+            topic="first-frame", route=self.route, message_id="first-frame", skip_probes=False, max_reading=self.max_reading,
+            max_connections=1,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttConfig(SourceConfig):
+    """`[[input]]` with `kind = "mqtt"`: a client of an MQTT broker; a message is acknowledged when it is on disk."""
+
+    url: str = setting("The broker: `mqtt://host:1883`, or `mqtts://host:8883` for TLS.", default="mqtt://localhost:1883")
+    topics: tuple[str, ...] = setting("Topic filters to subscribe to, with the wildcards `+` and `#`; `$share/<group>/...` is shared.")
+    qos: int = setting("1: the broker is told when a message is on disk, and sends it again until then. 0: nobody is told.", default=1)
+    version: str = setting("MQTT version.", default="5")
+    client_id: str = setting(
+        "Names the session at the broker; empty: `<device id>.<name>`. Two clients of one id throw each other out.", default=""
+    )
+    username: str = setting("User at the broker; empty: none.", default="")
+    password_file: str = setting("Path of a file with the password; must be readable by the agent alone (0600).", default="")
+    ca: str = setting("`mqtts` only: path of the CA bundle; empty: the system's.", default="")
+    certificate: str = setting("`mqtts` only: path of this client's certificate (PEM).", default="")
+    private_key: str = setting("Path of its private key (PEM); must be readable by the agent alone (0600).", default="")
+    keep_alive: float = setting("Silence after which the broker is asked whether it is there.", unit=Unit.DURATION, default=30.0)
+    session_expiry: float = setting(
+        "Version 5: how long the broker keeps messages for an agent that is away.", unit=Unit.DURATION, default=7 * 86400.0
+    )
+
+    labelled: ClassVar[str] = "MQTT's"
+
+    @property
+    def place(self) -> str:
+        """See `SourceConfig`."""
+        return f"connect {self.url}"
+
+    @property
+    def encrypted(self) -> str:
+        """See `SourceConfig`."""
+        return "TLS" if self.url.startswith("mqtts:") else "no"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpConfig(SourceConfig):
+    """`[[input]]` with `kind = "http"`: a server for `POST /v1/readings/<topic>`; the answer comes when the readings are on disk."""
+
+    listen: str = setting("Address and port. Beyond loopback a token or the clients' certificates are required.", default="127.0.0.1:8580")
+    token_file: str = setting("Path of a file with the token that clients send as `Authorization: Bearer ...` (0600).", default="")
+    certificate: str = setting("TLS: path of the server's certificate (PEM).", default="")
+    private_key: str = setting("TLS: path of its private key (PEM); must be readable by the agent alone (0600).", default="")
+    client_ca: str = setting("TLS: path of the CA whose certificates clients must show; empty: they need none.", default="")
+    max_connections: int = setting("Connections at most; further ones are not accepted.", default=100)
+
+    labelled: ClassVar[str] = "the path"
+
+    @property
+    def place(self) -> str:
+        """See `SourceConfig`."""
+        return f"listen {self.listen}"
+
+    @property
+    def encrypted(self) -> str:
+        """See `SourceConfig`."""
+        return "TLS" if self.certificate else "no"
+
+
+#: Tables of `[[input]]` by their `kind`.
+KINDS: Final[dict[str, type]] = {"zeromq": InputConfig, "mqtt": MqttConfig, "http": HttpConfig}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +325,18 @@ class Config:
     spool: SpoolConfig
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
-    input: tuple[InputConfig, ...] = ()
+    input: tuple[InputConfig | MqttConfig | HttpConfig, ...] = ()
     stream: tuple[StreamConfig, ...] = ()
+
+    @property
+    def inlets(self) -> tuple[InputConfig, ...]:
+        """The ZeroMQ socket behind each input."""
+        return tuple(entry if isinstance(entry, InputConfig) else entry.inlet for entry in self.input)
+
+    @property
+    def sources(self) -> tuple[MqttConfig | HttpConfig, ...]:
+        """The inputs that are not ZeroMQ."""
+        return tuple(entry for entry in self.input if not isinstance(entry, InputConfig))
 
 
 #: Bounds that the loader enforces: (smallest, largest), in bytes, seconds or pieces.
@@ -238,6 +347,14 @@ BOUNDS: Final[dict[tuple[type, str], tuple[float, float]]] = {
     (InputConfig, "high_water_mark"): (1, 1_000_000),
     (InputConfig, "max_reading"): (1, MAX_READING),
     (InputConfig, "max_connections"): (1, 100_000),
+    (MqttConfig, "window"): (1, 1000),
+    (MqttConfig, "max_reading"): (1, MAX_READING),
+    (MqttConfig, "qos"): (0, 1),
+    (MqttConfig, "keep_alive"): (5.0, 3600.0),
+    (MqttConfig, "session_expiry"): (0.0, 365 * 86400.0),
+    (HttpConfig, "window"): (1, 1000),
+    (HttpConfig, "max_reading"): (1, MAX_READING),
+    (HttpConfig, "max_connections"): (1, 10_000),
     (StreamConfig, "linger"): (0.0, 3600.0),
     (StreamConfig, "max_envelope"): (4 * KIB, MAX_MESSAGE),
     (StreamConfig, "share"): (1, 1000),
@@ -253,6 +370,10 @@ BOUNDS: Final[dict[tuple[type, str], tuple[float, float]]] = {
 
 #: Texts that the loader allows, where a key takes a few words only.
 CHOICES: Final[dict[tuple[type, str], tuple[str, ...]]] = {
+    (InputConfig, "kind"): tuple(KINDS),
+    (MqttConfig, "kind"): tuple(KINDS),
+    (HttpConfig, "kind"): tuple(KINDS),
+    (MqttConfig, "version"): ("5", "3.1.1"),
     (InputConfig, "message_id"): ("none", "first-frame"),
     (AgentConfig, "log_level"): ("debug", "info", "warning", "error"),
 }

@@ -27,14 +27,13 @@ from types import FrameType
 from typing import Any, Final
 
 from device_agent import configfile, events
-from device_agent.agent import Agent
+from device_agent.agent import Agent, Doors
 from device_agent.clock import Clock, SystemClock
 from device_agent.config import Config
 from device_agent.configfile import Loaded
 from device_agent.descriptors import PAUSE, Descriptors, is_short, raise_limit
 from device_agent.desk import Desk
 from device_agent.errors import ConfigError, DeviceAgentError
-from device_agent.intake import Intake
 from device_agent.metrics import Metrics, ProcessMetrics
 from device_agent.output import take_over
 from device_agent.systemd import Notifier
@@ -56,8 +55,8 @@ class Daemon:
         self._agent = self._build(self._loaded)
         self._signals: list[int] = []
 
-    def _build(self, loaded: Loaded, intake: Intake | None = None) -> Agent:
-        return Agent(loaded, clock=self._clock, metrics=self._metrics, descriptors=self._descriptors, intake=intake)
+    def _build(self, loaded: Loaded, doors: Doors | None = None) -> Agent:
+        return Agent(loaded, clock=self._clock, metrics=self._metrics, descriptors=self._descriptors, doors=doors)
 
     def run(self) -> int:
         """Run until a signal says stop; return the exit code."""
@@ -143,10 +142,10 @@ class Daemon:
         left, old = self._agent, self._agent.config
         try:
             new = self._load(self._path)
-            if new.config == old and left.intake.up_to_date():
+            if new.config == old and left.up_to_date():
                 events.unchanged(self._path)
                 return
-            replacement = self._build(new, left.intake)
+            replacement = self._build(new, left.doors)
             replacement.check()
         except (ConfigError, OSError) as error:
             events.refused(self._path, error)
@@ -170,7 +169,7 @@ class Daemon:
         left, old = self._agent, self._agent.config
         moved = Path(new.config.spool.directory) != Path(old.spool.directory)
         try:
-            left.hand_over(new.config.input, drain=old.agent.drain, flush=old.agent.flush if moved else 0.0)
+            left.hand_over(new.config, drain=old.agent.drain, flush=old.agent.flush if moved else 0.0)
         except (ConfigError, OSError) as error:
             events.refused(self._path, error)
             return
@@ -187,7 +186,7 @@ class Daemon:
 
     def _start_as_before(self) -> None:
         failed = self._agent
-        self._agent = self._build(self._loaded, failed.intake)
+        self._agent = self._build(self._loaded, failed.doors)
         self._agent.start(failed.unsaved)
 
     def _insist(self, action: Callable[[], None]) -> None:

@@ -311,6 +311,29 @@ def quarantine_failed(stream: str, error: Exception) -> None:
     _say(logging.ERROR, "cannot write to the quarantine", stream=stream, error=getattr(error, "strerror", None) or error)
 
 
+# sources
+
+
+def source_stands(*, name: str, endpoints: str) -> None:
+    """A source has its connection, or listens."""
+    _say(logging.INFO, "receiving", input=name, endpoints=endpoints)
+
+
+def source_waits(*, name: str, problem: str) -> None:
+    """A source cannot go on, for a new reason; it is tried again for ever."""
+    _say(logging.WARNING, f"cannot receive: {problem}", input=name)
+
+
+def source_bug(error: Exception, *, name: str) -> None:
+    """Something that should not happen happened in a source; it is started again."""
+    _log.error("input %s: unexpected error; please report it", name, exc_info=error)
+
+
+def source_refused(*, name: str, reason: str) -> None:
+    """A message that is never taken was acknowledged, so that its broker does not send it for ever."""
+    _say(logging.ERROR, f"a message is not taken: {reason}", input=name)
+
+
 # uplink
 
 

@@ -24,7 +24,7 @@ RANKS: list[set[str]] = [
     },
     {"device_agent.ports"},
     {"device_agent.router", "device_agent.packer"},
-    {"device_agent.intake", "device_agent.spool", "device_agent.uplink"},
+    {"device_agent.intake", "device_agent.sources", "device_agent.spool", "device_agent.uplink"},
     {"device_agent.operate"},
     {"device_agent.agent"},
     {"device_agent.daemon"},
@@ -34,7 +34,7 @@ RANKS: list[set[str]] = [
 NEIGHBOURS = {2}
 #: What an external library may be imported by.
 ONLY_IN = {
-    "zmq": ("device_agent.intake",),
+    "zmq": ("device_agent.intake", "device_agent.sources"),
     "boto3": ("device_agent.uplink", "device_agent.operate"),
     "botocore": ("device_agent.uplink", "device_agent.operate"),
 }

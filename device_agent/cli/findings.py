@@ -43,13 +43,14 @@ def local(loaded: Loaded) -> Iterator[Finding]:
     yield from _log(config.spool.directory)
     yield from _sizes(config)
     from device_agent.intake import check_inputs, receiver_path  # noqa: PLC0415  # brings zmq: not for the rest of this module
+    from device_agent.sources import missing  # noqa: PLC0415  # likewise
 
-    mistakes = check_inputs(config.input)
+    mistakes = [*check_inputs(config.inlets), *missing(config.sources)]
     yield from (Finding("failed", places.say(mistake)) for mistake in mistakes)
     if not mistakes:
         yield Finding("ok", "inputs: endpoints, socket directories and key files")
     yield Finding("ok", f"receiver: {receiver_path()}")
-    for source in config.input:
+    for source in config.inlets:
         yield from _openness(source)
     if config.aws.iot is not None:
         yield from _secret("aws.iot.private_key", places["aws", "iot", "private_key"], Path(config.aws.iot.private_key))
@@ -193,7 +194,7 @@ def _file_system(path: Path) -> str:
 
 
 def _sizes(config: Config) -> Iterator[Finding]:
-    for source in config.input:
+    for source in config.inlets:
         largest = summary.largest(config, source)
         if largest < source.max_reading:
             yield Finding(
@@ -201,7 +202,7 @@ def _sizes(config: Config) -> Iterator[Finding]:
                 f"input {source.name}: readings above {units.roughly(largest)} are refused (half a segment), though max_reading is "
                 f"{units.roughly(source.max_reading)}; raise spool.max_bytes or the stream's share, or lower max_reading",
             )
-    fed = {name for source in config.input for name in (source.stream, *(route.stream for route in source.route))}
+    fed = {name for source in config.inlets for name in (source.stream, *(route.stream for route in source.route))}
     for stream in config.stream:
         if stream.name not in fed:
             yield Finding("warning", f"stream {stream.name}: no input feeds it")

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final, get_args, get_origin
 
 from device_agent.cli import sample
-from device_agent.config import BOUNDS, CHOICES, Config, Unit
+from device_agent.config import BOUNDS, CHOICES, KINDS, Config, InputConfig, SourceConfig, Unit
 from device_agent.configfile import environment, units
 from device_agent.configfile.build import hints, required, table_of, unit_of
 
@@ -39,6 +39,15 @@ _EXAMPLES: Final = {
     "input.curve.secret_key": '"/etc/device-agent/keys/agent.key_secret"',
     "input.curve.allow": '["/etc/device-agent/keys/boards"]',
     "input.curve.server_key": '"/etc/device-agent/keys/camera.key"',
+    "input.topics": '["sensors/#", "$share/agents/alarms/+"]',
+    "input.client_id": '"board-7.sensors"',
+    "input.username": '"agent"',
+    "input.password_file": '"/etc/device-agent/keys/mqtt-password"',
+    "input.token_file": '"/etc/device-agent/keys/http-token"',
+    "input.ca": '"/etc/ssl/certs/ca-certificates.crt"',
+    "input.client_ca": '"/etc/device-agent/keys/clients.pem"',
+    "input.certificate": '"/etc/device-agent/keys/agent.pem"',
+    "input.private_key": '"/etc/device-agent/keys/agent.key"',
     "stream.name": '"telemetry"',
     "stream.queue": '"https://sqs.eu-central-1.amazonaws.com/123456789012/telemetry"',
     "stream.group": '"{device}.{stream}"',
@@ -52,12 +61,18 @@ class Table:
     path: tuple[str, ...]
     type: type
     array: bool
+    kind: str = ""  # of `[[input]]`, where it is not ZeroMQ
 
     @property
     def header(self) -> str:
-        """How it begins in the file."""
+        """What it is called."""
         name = ".".join(self.path)
-        return f"[[{name}]]" if self.array else f"[{name}]"
+        return f'[[{name}]] kind = "{self.kind}"' if self.kind else f"[[{name}]]" if self.array else f"[{name}]"
+
+    @property
+    def opening(self) -> str:
+        """How it begins in a file."""
+        return self.header.replace("]] ", "]]\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +143,13 @@ def tables(cls: type = Config, path: tuple[str, ...] = (), *, array: bool = Fals
         inner = table_of(hints(cls)[item.name])
         if inner is not None:
             yield from tables(inner, (*path, item.name), array=get_origin(hints(cls)[item.name]) is tuple)
+        if inner is InputConfig:
+            yield from (Table(path=(item.name,), type=one, array=True, kind=kind) for kind, one in KINDS.items() if one is not inner)
 
 
 def keys(table: Table) -> Iterator[Key]:
-    """Yield the keys of a table, without the tables in it."""
-    yield from (Key(table=table, item=item) for item in fields(table.type) if table_of(hints(table.type)[item.name]) is None)
+    """Yield the keys of a table, without the tables in it; of a kind of input without those that every input has."""
+    shared = {item.name for item in fields(SourceConfig)} & {item.name for item in fields(InputConfig)} if table.kind else set()
+    for item in fields(table.type):
+        if item.name not in shared and table_of(hints(table.type)[item.name]) is None:
+            yield Key(table=table, item=item)

@@ -125,6 +125,8 @@ def _problems(status: Mapping[str, Any], now: float) -> Iterator[str]:
 
 def _connections(source: Mapping[str, Any], now: float) -> Iterator[str]:
     """Yield what keeps connections of an input from being made."""
+    if source.get("problem"):
+        yield str(source["problem"])
     for endpoint, said in source.get("dials", {}).items():
         if said.startswith("trying"):
             yield f"{endpoint} does not answer; {said}, and the other family in turn"

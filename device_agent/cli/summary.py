@@ -34,18 +34,21 @@ def lines(config: Config) -> Iterator[str]:
         f"commit every {units.show(config.spool.commit_interval, Unit.DURATION)}, at once for rep and router"
     )
     yield ""
-    yield from table.lines(("input", "pattern", "endpoints", "topic", "stream", "largest", "CURVE"), list(_inputs(config)))
+    yield from table.lines(("input", "pattern", "endpoints", "topic", "stream", "largest", "encrypted"), list(_inputs(config)))
     yield ""
     yield from table.lines(("stream", "kind", "at most", "segment", "envelope", "linger", "queue"), list(_streams(config)))
 
 
 def _inputs(config: Config) -> Iterator[tuple[str, ...]]:
-    for source in config.input:
-        to = ", ".join([source.stream, *(f"{route.topic}* -> {route.stream}" for route in source.route)])
-        ways = [*(f"bind {endpoint}" for endpoint in source.bind), *(f"connect {endpoint}" for endpoint in source.connect)]
-        encrypted = "yes" if source.curve else "no"
-        yield source.name, source.pattern.value, ways[0], source.topic, to, units.roughly(largest(config, source)), encrypted
-        yield from (("", "", way, "", "", "", "") for way in ways[1:])
+    for entry, inlet in zip(config.input, config.inlets, strict=True):
+        to = ", ".join([entry.stream, *(f"{route.topic}* -> {route.stream}" for route in entry.route)])
+        size = units.roughly(largest(config, inlet))
+        if isinstance(entry, InputConfig):
+            ways = [*(f"bind {endpoint}" for endpoint in entry.bind), *(f"connect {endpoint}" for endpoint in entry.connect)]
+            yield entry.name, entry.pattern.value, ways[0], entry.topic, to, size, "yes" if entry.curve else "no"
+            yield from (("", "", way, "", "", "", "") for way in ways[1:])
+        else:
+            yield entry.name, entry.kind, entry.place, entry.labelled, to, size, entry.encrypted
 
 
 def _streams(config: Config) -> Iterator[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from device_agent.config import BOUNDS, CHOICES, UNIT, Config, Unit
+from device_agent.config import BOUNDS, CHOICES, KINDS, UNIT, Config, InputConfig, Unit
 from device_agent.configfile import units
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
@@ -32,8 +32,18 @@ def hints(cls: type) -> dict[str, Any]:
 @cache
 def table_of(hint: Any) -> type | None:
     """Return the type of the table (or of the array's tables) that a key holds, None for plain values."""
-    options = get_args(hint) if get_origin(hint) in {tuple, UnionType} else (hint,)
+    if get_origin(hint) is tuple:
+        hint = get_args(hint)[0]
+    options = get_args(hint) if get_origin(hint) is UnionType else (hint,)
     return next((option for option in options if isinstance(option, type) and is_dataclass(option)), None)
+
+
+def kind_of(table: type, element: object) -> type:
+    """Return the type of one element of an array of tables: `[[input]]` has kinds."""
+    if table is InputConfig and isinstance(element, dict):
+        kind = element.get("kind")
+        return KINDS.get(kind, table) if isinstance(kind, str) else table
+    return table
 
 
 def unit_of(item: Field[Any]) -> Unit:
@@ -107,7 +117,7 @@ def _placeholder(hint: Any, path: Path, report: Report) -> Any:
         return _table(table, None, path, report)  # the mistake at `path` is known already
     if isinstance(hint, type) and issubclass(hint, Enum):
         return next(iter(hint))
-    return _PLACEHOLDERS[hint]
+    return () if get_origin(hint) is tuple else _PLACEHOLDERS[hint]
 
 
 def _value(cls: type, item: Field[Any], value: object, path: Path, report: Report) -> Any:
@@ -130,7 +140,7 @@ def _array(table: type | None, value: object, path: Path, report: Report) -> tup
         report.add(path, f"must be an array of tables, [[{name}]]" if table else f'must be a list of texts, {name} = ["..."]')
         return ()
     if table is not None:
-        return tuple(_table(table, element, (*path, position), report) for position, element in enumerate(value))
+        return tuple(_table(kind_of(table, element), element, (*path, position), report) for position, element in enumerate(value))
     texts = []
     for position, element in enumerate(value):
         try:

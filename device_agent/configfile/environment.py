@@ -15,7 +15,7 @@ from dataclasses import fields
 from typing import Any, Final, get_origin
 
 from device_agent.config import Config, Unit
-from device_agent.configfile.build import hints, table_of, unit_of
+from device_agent.configfile.build import hints, kind_of, table_of, unit_of
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import nearest
 
@@ -72,7 +72,7 @@ def _variables(cls: type, value: object, path: Path, parts: tuple[str, ...]) -> 
             elements = table.get(item.name)
             for position, element in enumerate(elements if isinstance(elements, list) else ()):
                 if isinstance(element, dict) and isinstance(element.get("name"), str):
-                    yield from _variables(inner, element, (*here, position), (*parts, item.name, element["name"]))
+                    yield from _variables(kind_of(inner, element), element, (*here, position), (*parts, item.name, element["name"]))
 
 
 def _convert(text: str, hint: Any) -> Any:

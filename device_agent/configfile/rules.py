@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from device_agent.config import Config, InputConfig, Pattern, StreamConfig, Unit
-from device_agent.configfile import endpoints, hosts, units
+from device_agent.config import Config, InputConfig, Pattern, SourceConfig, StreamConfig, Unit
+from device_agent.configfile import endpoints, hosts, sources, units
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
 from device_agent.wire import names
@@ -42,7 +42,14 @@ def check(config: Config, document: dict[str, Any], report: Report) -> None:
         _stream(stream, ("stream", position), config, report)
     for position, source in enumerate(config.input):
         written = document["input"][position]
-        _input(source, ("input", position), written if isinstance(written, dict) else {}, config, report)
+        where: Path = ("input", position)
+        if not report.ok(where):
+            continue
+        _streams_of(source, where, config, report)
+        if isinstance(source, InputConfig):
+            _input(source, where, written if isinstance(written, dict) else {}, report)
+        else:
+            sources.check(source, where, report)
     _bound_twice(config, report)
 
 
@@ -150,10 +157,26 @@ def _group(group: str, device: str, stream: str) -> str:
 # Inputs
 
 
-def _input(source: InputConfig, path: Path, written: dict[str, Any], config: Config, report: Report) -> None:
-    if not report.ok(path):
-        return
+def _streams_of(source: InputConfig | SourceConfig, path: Path, config: Config, report: Report) -> None:
     _known_stream(source.stream, (*path, "stream"), config, report)
+    seen: set[str] = set()
+    for position, route in enumerate(source.route):
+        where = (*path, "route", position)
+        if not report.ok(where):
+            continue
+        _label(route.topic, (*where, "topic"), report)
+        if route.topic in seen:
+            report.add((*where, "topic"), f"{route.topic!r} is routed already in this input")
+        seen.add(route.topic)
+        _known_stream(route.stream, (*where, "stream"), config, report)
+
+
+def _label(label: str, path: Path, report: Report) -> None:
+    if not is_label(label):
+        report.add(path, f"must be at most {MAX_LABEL} bytes of UTF-8")
+
+
+def _input(source: InputConfig, path: Path, written: dict[str, Any], report: Report) -> None:
     if not source.bind and not source.connect and report.ok((*path, "bind"), (*path, "connect")):
         report.add(path, 'needs bind or connect, such as bind = ["tcp://127.0.0.1:5555"]')
     if report.ok((*path, "pattern")):
@@ -165,7 +188,9 @@ def _input(source: InputConfig, path: Path, written: dict[str, Any], config: Con
             if report.ok((*path, key)):
                 _endpoint(endpoint, (*path, key, position), source, report, bind=bind)
     _curve(source, path, report)
-    _topics(source, path, config, report)
+    _label(source.topic, (*path, "topic"), report)
+    if source.route and source.topic == "none":
+        report.add((*path, "route"), 'needs topics; set topic = "first-frame" in this input')
 
 
 def _curve(source: InputConfig, path: Path, report: Report) -> None:
@@ -198,25 +223,6 @@ def _endpoint(endpoint: str, path: Path, source: InputConfig, report: Report, *,
         report.add(path, f"{endpoint!r}: inproc ignores CURVE, so anybody in the process could send; use ipc:// or tcp://")
 
 
-def _topics(source: InputConfig, path: Path, config: Config, report: Report) -> None:
-    labels = [((*path, "topic"), source.topic)]
-    seen: set[str] = set()
-    for position, route in enumerate(source.route):
-        where = (*path, "route", position)
-        if not report.ok(where):
-            continue
-        labels.append(((*where, "topic"), route.topic))
-        if route.topic in seen:
-            report.add((*where, "topic"), f"{route.topic!r} is routed already in this input")
-        seen.add(route.topic)
-        _known_stream(route.stream, (*where, "stream"), config, report)
-    for where, label in labels:
-        if not is_label(label):
-            report.add(where, f"must be at most {MAX_LABEL} bytes of UTF-8")
-    if source.route and source.topic == "none":
-        report.add((*path, "route"), 'needs topics; set topic = "first-frame" in this input')
-
-
 def _bound_twice(config: Config, report: Report) -> None:
     seen: list[tuple[str, Path]] = []
     for endpoint, path in _bound(config):
@@ -231,5 +237,5 @@ def _bound_twice(config: Config, report: Report) -> None:
 
 def _bound(config: Config) -> Iterator[tuple[str, Path]]:
     for at, source in enumerate(config.input):
-        for position, endpoint in enumerate(source.bind):
+        for position, endpoint in enumerate(source.bind if isinstance(source, InputConfig) else ()):
             yield endpoint, ("input", at, "bind", position)

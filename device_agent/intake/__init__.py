@@ -19,6 +19,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import zmq
+
 from device_agent import events
 from device_agent.clock import Clock
 from device_agent.config import InputConfig
@@ -126,6 +128,11 @@ class Intake:
     def addresses(self) -> frozenset[str]:
         """What is bound, as `address_of` tells it."""
         return frozenset(address_of(endpoint) for source in self._receiver.status().values() for endpoint in source["endpoints"]) - {""}
+
+    @property
+    def context(self) -> zmq.Context[zmq.Socket[bytes]]:
+        """ZeroMQ's context, for sockets in this process that speak to inputs over inproc. After `start`."""
+        return self._receiver.context
 
     @property
     def alive(self) -> bool:

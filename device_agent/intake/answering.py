@@ -29,6 +29,8 @@ from device_agent.ports import Batch, Sink
 from device_agent.router import Oversize, Received, Routed, size_of
 from device_agent.wire.block import Payload
 
+#: Kinds of inputs whose too large messages are set aside: nobody else has them once the broker was told.
+KEEPING = frozenset({"mqtt"})
 _NOT_LISTENING = f"{MAX_WAITING} answers wait for you: take them first, then send again"
 
 
@@ -48,9 +50,9 @@ class Quick:
     answers: NativeAnswers
 
 
-def refusal(reason: str) -> bytes:
-    """Return the answer for a reading that was not kept."""
-    return json.dumps({"ok": False, "error": reason}, separators=(",", ":"), ensure_ascii=False).encode()
+def refusal(reason: str, *, again: bool) -> bytes:
+    """Return the answer for a reading that was not kept; `again`: it may be kept another time."""
+    return json.dumps({"ok": False, "again": again, "error": reason}, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class Answering(Channel):
@@ -193,9 +195,11 @@ class Answering(Channel):
         self._landed(batch.tokens)
 
     def too_large(self, reading: Oversize) -> None:
-        """Refuse it at the door."""
+        """Refuse it at the door; of a broker's it is kept where people can look: the broker has nobody to tell."""
         assert isinstance(reading.token, Slot)
-        self._refuse(reading.token, reading.reason)
+        if self.config.kind in KEEPING:
+            self._sink.set_aside(reading.stream, reading.payload, reading.reason)
+        self._refuse(reading.token, reading.reason, again=False)
 
     def flush(self) -> None:
         """Send what the writer's thread has decided since, and try again what was stuck."""
@@ -245,6 +249,6 @@ class Answering(Channel):
         self.metrics.replies_lost += sent.lost
         return sent.done
 
-    def _refuse(self, slot: Slot, reason: str) -> None:
+    def _refuse(self, slot: Slot, reason: str, *, again: bool = True) -> None:
         self.metrics.refused += 1
-        self._outbox.answer(slot, refusal(reason))
+        self._outbox.answer(slot, refusal(reason, again=again))

@@ -103,6 +103,12 @@ class Receiver:
         sockets = [entry.socket for entry in list(self._inputs)]
         return all(socket.serves(socket.config) and not socket.outdated for socket in sockets)
 
+    @property
+    def context(self) -> zmq.Context[zmq.Socket[bytes]]:
+        """See `Intake`."""
+        assert self._context is not None
+        return self._context
+
     def status(self) -> dict[str, dict[str, Any]]:
         """Describe each input."""
         return {entry.socket.config.name: entry.status() for entry in list(self._inputs)}

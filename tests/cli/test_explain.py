@@ -72,6 +72,6 @@ def test_every_example_can_stand_in_a_file(key: Key) -> None:
     line = f"{key.item.name} = {key.example}"
     outer = f"[[{key.table.path[0]}]]\n" if key.table.path[0] in {"input", "stream"} and len(key.table.path) > 1 else ""
     with pytest.raises(ConfigError) as told:  # all other keys are missing
-        configfile.loads(f"{outer}{key.table.header}\n{line}\n", "file", environ={})
+        configfile.loads(f"{outer}{key.table.opening}\n{line}\n", "file", environ={})
     assert "missing" in str(told.value)
     assert not [mistake for mistake in str(told.value).splitlines() if f": {key.name}: " in mistake]

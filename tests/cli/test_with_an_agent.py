@@ -244,6 +244,6 @@ def test_nobody_there_is_exit_code_1_and_one_line(tmp_path: Path, capsys: pytest
 
 def test_an_input_that_is_not_there_is_exit_code_2(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert send(config, "nonsense", "x") == 2
-    assert "there is no [[input]] of the name 'nonsense'; there are: sensors" in capsys.readouterr().err
+    assert "no ZeroMQ [[input]] has the name 'nonsense'; there are: sensors" in capsys.readouterr().err
     assert main(["send", "--config", config, "--input", "orders", "--timeout", "5"]) == 2
     assert main(["send", "--config", config, "--input", "orders", "--endpoint", "nonsense", "x"]) == 2

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import tomllib
 from copy import deepcopy
+from dataclasses import MISSING
 from typing import Any
 
 import pytest
@@ -77,7 +78,8 @@ def test_every_bound_and_choice_names_a_key_and_holds_its_default() -> None:
         default = next(field.default for field in cls.__dataclass_fields__.values() if field.name == name)
         assert not isinstance(default, int | float) or low <= default <= high, (cls, name)
     for (cls, name), choices in config.CHOICES.items():
-        assert cls.__dataclass_fields__[name].default in choices
+        default = cls.__dataclass_fields__[name].default
+        assert default is MISSING or default in choices
 
 
 # Variables

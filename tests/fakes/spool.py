@@ -45,6 +45,7 @@ class FakeSpool:
         self.unreadable = ""  # why the disk cannot be read now
         self.unwritable = ""  # why it takes nothing into the quarantine now
         self.batches: list[Batch] = []  # all that was put
+        self.refused_batches: list[Batch] = []  # ... and was kept nowhere
         self.aside: list[tuple[str, Payload, str]] = []
         self.quarantined: list[tuple[str, int, int, str, str]] = []  # stream, first, last, reason, body
 
@@ -84,6 +85,7 @@ class FakeSpool:
         """Refuse what `hold` kept."""
         with self._change:
             held, self._held = self._held, []
+            self.refused_batches += held
             for batch in held:
                 if batch.replies is not None:
                     batch.replies.refused(batch, reason)

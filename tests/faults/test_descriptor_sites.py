@@ -28,6 +28,7 @@ STREAM = "the stream takes no readings for now (REQ and DEALER are told), and is
 TIDY = "done later: a chore that is tried again"
 UPLINK = "not sent now: tried again after the back-off"
 STATUS = "answered with the spare descriptor, or a second later"
+SOURCE = "the source says so, and is started again after a pause"
 COUNT = "taken for a shortage: no connection is accepted for a second"
 OTHER = "in another process: `device-agent status`, `check`, `send` or `keys`"
 MOVES = "the count of changed machine ids is lost, and nothing else"
@@ -72,6 +73,8 @@ SITES = {
     ("output", "_never_wait", "os.dup"): "the journal's socket is left as it is: only the thread that writes waits for it",
     ("output", "_never_wait", "os.open"): "the descriptor is left as it is: only the thread that writes waits for it",
     ("output", "_never_wait", "socket.socket"): "none is made: it wraps the copy",
+    ("sources.courier", "Courier.__init__", "context.socket"): SOURCE,
+    ("sources.courier", "Courier.__init__", "os.eventfd"): SOURCE,
     ("spool.appender", "Appender._writable", "self._files.open"): STREAM,
     ("spool.files", "RealFiles.__init__", "ctypes.CDLL"): HELD,
     ("spool.files", "RealFiles.list", "os.scandir"): WITHIN,

@@ -50,7 +50,7 @@ def test_requests_are_refused_with_the_reason_while_the_disk_is_full_and_taken_w
     bench.sink.verdicts["telemetry"] = Verdict.FULL
     bench.sink.whys["telemetry"] = "256 MiB are used up; wait until the cloud is reached"
     req.send(b"a")
-    assert json.loads(req.recv()) == {"ok": False, "error": "256 MiB are used up; wait until the cloud is reached"}
+    assert json.loads(req.recv()) == {"ok": False, "again": True, "error": "256 MiB are used up; wait until the cloud is reached"}
     bench.sink.verdicts.clear()
     req.send(b"b")
     assert json.loads(req.recv())["ok"]
@@ -113,7 +113,7 @@ def test_a_request_of_one_mebibyte_is_refused_with_the_limit(bench: Bench) -> No
     req = bench.client(zmq.REQ, bench.run(Pattern.REP))
     req.send(b"x" * MIB)
     why = f"the reading has {MIB} bytes; this input takes at most {700 * 1024} (`max_reading` of the input)"
-    assert json.loads(req.recv()) == {"ok": False, "error": why}
+    assert json.loads(req.recv()) == {"ok": False, "again": False, "error": why}
     assert (bench.counters.refused, bench.counters.oversize) == (1, 1)
     assert not bench.sink.aside
 

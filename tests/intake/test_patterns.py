@@ -73,7 +73,7 @@ def test_a_refusal_of_the_writer_reaches_the_client(bench: Bench) -> None:
     req.send(b"Hello")
     bench.sink.wait_for(1)
     bench.sink.refuse("the disk fails")
-    assert json.loads(req.recv()) == {"ok": False, "error": "the disk fails"}
+    assert json.loads(req.recv()) == {"ok": False, "again": True, "error": "the disk fails"}
     assert bench.counters.refused == 1
 
 

@@ -79,6 +79,6 @@ def test_while_the_disk_takes_no_quarantine_the_refused_message_waits_and_its_ne
     spool.unwritable = ""
     eventually(lambda: spool.delivered_ranges(key) == [(1, 20)] and not spool.in_flight(key))  # a request under way may still be refused
     arrived = payloads(sqs.bodies(name))
-    assert len(arrived) + len(spool.quarantined) == 20
+    assert len(set(arrived)) + len(spool.quarantined) == 20  # a request that times out on a busy machine is sent again
     assert key == "telemetry" or arrived == sorted(arrived, key=int)
     eventually(lambda: uplink.status()[key]["state"] == "ok")

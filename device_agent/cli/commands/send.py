@@ -76,10 +76,11 @@ def _readings(args: argparse.Namespace) -> Iterator[bytes]:
 
 
 def _input(config: Config, name: str) -> InputConfig:
-    for source in config.input:
+    zeromq = [source for source in config.inlets if source.kind == "zeromq"]
+    for source in zeromq:
         if source.name == name:
             return source
-    raise ConfigError(f"there is no [[input]] of the name {name!r}; there are: {', '.join(source.name for source in config.input)}")
+    raise ConfigError(f"no ZeroMQ [[input]] has the name {name!r}; there are: {', '.join(source.name for source in zeromq) or 'none'}")
 
 
 def _is_refusal(reply: bytes) -> bool:

@@ -1,0 +1,136 @@
+"""Courier: the way of one source to the intake and back, over a DEALER in this process.
+
+Invariants:
+1. A message is in one place: under way (the intake owes an answer), or held (refused for want of room, to be offered again).
+2. Both together are at most the window.
+3. Each message is settled once; `taken` only after the intake's durable answer.
+
+A message is `[number, topic?, payload]`, the answer `[number, {"ok": ...}]` (docs/intake.md): what a program of the user's own would
+send over ipc to a `router` input with `message_id = "first-frame"` and `topic = "first-frame"`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import zmq
+
+from device_agent.sources.port import Settled
+from device_agent.wire.limits import MAX_LABEL
+
+#: Seconds before messages that found no room are offered again.
+PAUSE: Final = 0.2
+_NUMBER: Final = 8  # bytes
+_TOPIC: Final = f"the topic is longer than {MAX_LABEL} bytes in UTF-8"
+
+
+class Courier:
+    """`Deliver` of one run of one source."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, *, window: int, insists: bool, monotonic: Callable[[], float]
+    ) -> None:
+        """Connect to the intake's socket at `endpoint`, `inproc://...` of this `context`."""
+        self._window, self._insists, self._monotonic = window, insists, monotonic
+        self._numbers = 0
+        self._under_way: dict[bytes, tuple[object, list[bytes]]] = {}
+        self._held: deque[tuple[object, list[bytes]]] = deque()
+        self._settled: list[Settled] = []
+        self._next_offer = 0.0
+        self._stopping = False
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+        try:
+            for option in (zmq.SNDHWM, zmq.RCVHWM, zmq.LINGER):
+                self._socket.setsockopt(option, 0)  # the window bounds what is queued
+            self._socket.connect(endpoint)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def room(self) -> int:
+        """See `Deliver`."""
+        return 0 if self._held or self._stopping else self._window - len(self._under_way)
+
+    @property
+    def under_way(self) -> int:
+        """See `Deliver`."""
+        return len(self._under_way) + len(self._held)
+
+    @property
+    def stopping(self) -> bool:
+        """See `Deliver`."""
+        return self._stopping
+
+    def stop(self) -> None:
+        """Let `wait` return, and `stopping` be true. For other threads."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+
+    def offer(self, token: object, payload: bytes, *, topic: str | None = None) -> None:
+        """See `Deliver`."""
+        if topic is None:
+            self._send(token, [payload])
+            return
+        label = topic.encode("utf-8", "replace")
+        if len(label) > MAX_LABEL:
+            self._settled.append(Settled(token, taken=False, reason=_TOPIC))
+        else:
+            self._send(token, [label, payload])
+
+    def _send(self, token: object, frames: list[bytes]) -> None:
+        number = self._numbers.to_bytes(_NUMBER, "big")
+        self._numbers += 1
+        self._under_way[number] = (token, frames if self._insists else [])
+        self._socket.send_multipart([number, *frames], zmq.NOBLOCK, copy=True)
+
+    def settled(self) -> Sequence[Settled]:
+        """See `Deliver`."""
+        if self._held and self._monotonic() >= self._next_offer:
+            held, self._held = self._held, deque()
+            for token, frames in held:
+                self._send(token, frames)
+        found, self._settled = self._settled, []
+        while True:
+            try:
+                number, answer = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return found
+            token, frames = self._under_way.pop(number)
+            said = json.loads(answer)
+            if said["ok"]:
+                found.append(Settled(token, taken=True, seq=said["seq"]))
+            elif said["again"] and self._insists and not self._stopping:
+                self._held.append((token, frames))
+                self._next_offer = self._monotonic() + PAUSE
+            else:
+                found.append(Settled(token, taken=False, again=said["again"], reason=said["error"]))
+
+    def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
+        """See `Deliver`."""
+        if self._settled or self._stopping:
+            timeout = 0.0
+        if self._held:
+            timeout = min(PAUSE, PAUSE if timeout is None else timeout)
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake, zmq.POLLIN)
+        for descriptor in {*descriptors, *writing}:
+            poller.register(descriptor, (zmq.POLLIN * (descriptor in descriptors)) | (zmq.POLLOUT * (descriptor in writing)))
+        ready = dict(poller.poll(None if timeout is None else round(timeout * 1000)))
+        return frozenset(found for found in ready if isinstance(found, int) and found != self._wake)
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """See `Deliver`."""
+        return int(self._socket.getsockopt(zmq.FD)), self._wake
+
+    def close(self) -> None:
+        """Forget what is under way."""
+        self._socket.close(0)
+        os.close(self._wake)

@@ -1,0 +1,259 @@
+"""Channel Adapter for HTTP: a server that answers when the readings are on disk.
+
+    POST /v1/readings/<topic>      any body is a reading; `application/x-ndjson`: each line is one
+    GET  /v1/readings/<topic>      upgraded to a WebSocket: each message is a reading, and gets the same answer as a text
+
+Answers: 200 `{"ok":true,"first":17,"last":19}` after the disk; 503 with Retry-After where there is no room, 413 for what is never taken,
+400 for what cannot be read, each `{"ok":false,"again":...,"error":"..."}`. Of several lines those before the failed one are kept: `taken`
+says how many.
+
+Promises: a client that says nothing, or little, or lies about lengths, costs one of `max_connections` connections for `PATIENCE` seconds
+at most; bodies are bounded by `max_reading` (of lines: `BODY`) and never decompressed. Beyond loopback nobody is served without the
+token, or without a certificate of `client_ca`.
+
+How: aiohttp in this thread's own event loop; the loop watches the courier's descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from aiohttp import WSMsgType, web
+
+from device_agent.config import HttpConfig
+from device_agent.sources import guard, secret
+from device_agent.sources.guard import Guard
+from device_agent.sources.keeper import Place
+from device_agent.sources.port import Deliver, NotNow, Settled, Source
+
+#: Bytes of a body with many lines.
+BODY: Final = 4 * 1024 * 1024
+_RETRY: Final = "1"  # seconds, for Retry-After
+_PATH: Final = "/v1/readings"
+_LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+_PING: Final = 30.0  # seconds between pings of a WebSocket
+_STOP: Final = 1.0  # seconds for connections to end at a stop
+
+
+@dataclass(slots=True)
+class _Request:
+    """Readings that came together, and what became of them."""
+
+    left: int
+    done: asyncio.Future[None]
+    settled: dict[int, Settled] = field(default_factory=dict)
+
+    def answer(self, count: int) -> tuple[int, dict[str, Any]]:
+        """Return the status and the answer for `count` readings."""
+        found = [self.settled[number] for number in range(count)]
+        failed = next((one for one in found if not one.taken), None)
+        if failed is None:
+            return 200, {"ok": True, "first": found[0].seq, "last": found[-1].seq} if found else {"ok": True}
+        taken = sum(one.taken for one in found)
+        said: dict[str, Any] = {"ok": False, "again": failed.again, "error": failed.reason}
+        return 503 if failed.again else 413, said | ({"taken": taken} if count > 1 else {})
+
+
+class Http(Source):
+    """One run of an `http` input."""
+
+    insists = False  # the client is told, and decides
+
+    def __init__(self, settings: HttpConfig, _place: Place) -> None:
+        """Nothing listens yet."""
+        super().__init__()
+        self._settings = settings
+        self._token = secret.read(settings.token_file, what="token_file").encode() if settings.token_file else b""
+        self._deliver: Deliver
+        self._room = asyncio.Event()
+        self._guards: dict[asyncio.BaseTransport, Guard] = {}
+
+    def run(self, deliver: Deliver) -> None:
+        """See `Source`."""
+        self._deliver = deliver
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        answers, stop = self._deliver.descriptors
+        loop.add_reader(answers, self._settle)
+        loop.add_reader(stop, stopped.set)
+        try:
+            await self._listen(stopped)
+        finally:
+            loop.remove_reader(answers)
+            loop.remove_reader(stop)
+
+    async def _listen(self, stopped: asyncio.Event) -> None:
+        application = web.Application(client_max_size=BODY)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, shutdown_timeout=_STOP, keepalive_timeout=guard.PATIENCE,
+            auto_decompress=False, lingering_time=_STOP,
+        )  # fmt: skip
+        await runner.setup()
+        host, _, port = self._settings.listen.rpartition(":")
+        try:
+            web_server = runner.server
+            assert web_server is not None
+            server = await asyncio.get_running_loop().create_server(
+                lambda: Guard(web_server(), self._guards, self._settings.max_connections, self._count),
+                host.strip("[]"),
+                int(port),
+                ssl=self._tls(),
+                backlog=128,
+            )
+        except OSError as error:
+            await runner.cleanup()
+            raise NotNow(f"cannot listen on {self._settings.listen}: {error.strerror}; choose another address or port") from None
+        bound = server.sockets[0].getsockname()
+        scheme = "https" if self._settings.certificate else "http"
+        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        self.knows(endpoints=[f"{scheme}://{name}:{bound[1]}{_PATH}"])
+        self.on_stand()
+        try:
+            await stopped.wait()
+            asyncio.get_running_loop().remove_reader(self._deliver.descriptors[1])  # it stays readable
+            server.close()
+            while self._deliver.under_way:
+                await asyncio.sleep(0.01)
+                self._settle()
+        finally:
+            await runner.cleanup()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        settings = self._settings
+        if not settings.certificate:
+            return None
+        secret.check(settings.private_key, what="private_key")
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.client_ca or None)
+            context.load_cert_chain(settings.certificate, settings.private_key)
+        except (OSError, ssl.SSLError) as error:
+            raise NotNow(f"certificate, private_key or client_ca cannot be used: {error.strerror or error}") from None
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def _guarded(self, server: web.Server) -> Callable[[], Guard]:
+        return lambda: Guard(server(), self._guards, self._settings.max_connections, self._count)
+
+    def _count(self) -> None:
+        self.knows(peers=len(self._guards))
+
+    # Requests
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        guarded = self._guards.get(request.transport) if request.transport is not None else None
+        if guarded is None:
+            return _answer(503, "the connection is gone")
+        with guarded.working():
+            return await self._respond(request)
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        if not self._token and not self._settings.client_ca and not _is_local(request.host):
+            return _answer(421, f"the Host header names another machine ({request.host}); send to localhost or 127.0.0.1")
+        if not self._permitted(request):
+            return _answer(401, "the token is missing or wrong; send `Authorization: Bearer <token>`", {"WWW-Authenticate": "Bearer"})
+        path = request.path
+        if path != _PATH and not path.startswith(f"{_PATH}/"):
+            return _answer(404, f"there is only {_PATH}/<topic>")
+        topic = path.removeprefix(_PATH).removeprefix("/") or None
+        if request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._websocket(request, topic)
+        if request.method != "POST":
+            return _answer(405, "send readings by POST, or upgrade to a WebSocket", {"Allow": "POST, GET"})
+        return await self._post(request, topic)
+
+    def _permitted(self, request: web.Request) -> bool:
+        if not self._token:
+            return True  # only this machine, or who has a certificate, comes here
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+
+    async def _post(self, request: web.Request, topic: str | None) -> web.StreamResponse:
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return _answer(415, "bodies are taken as they are: send without Content-Encoding")
+        several = request.content_type in _LINES
+        limit = BODY if several else self._settings.max_reading
+        if (request.content_length or 0) > limit:
+            return _answer(413, f"the body has {request.content_length} bytes; at most {limit} are taken")
+        try:
+            async with asyncio.timeout(guard.PATIENCE):
+                body = await _body(request, limit)
+        except TimeoutError:
+            return _answer(408, f"the body did not come within {guard.PATIENCE:.0f} s")
+        if body is None:
+            return _answer(413, f"the body has more than {limit} bytes")
+        readings = [line for line in body.split(b"\n") if line.strip()] if several else [body]
+        status, said = await self._take(readings, topic)
+        return _say(status, said)
+
+    async def _websocket(self, request: web.Request, topic: str | None) -> web.StreamResponse:
+        socket = web.WebSocketResponse(heartbeat=_PING, max_msg_size=self._settings.max_reading)
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                break
+            payload = message.data.encode() if message.type is WSMsgType.TEXT else message.data
+            _, said = await self._take([payload], topic)
+            await socket.send_str(json.dumps(said, separators=(",", ":")))
+        return socket
+
+    async def _take(self, readings: Sequence[bytes], topic: str | None) -> tuple[int, dict[str, Any]]:
+        """Offer readings in their order and return the answer once all are settled; after a failure nothing more is offered."""
+        request = _Request(left=len(readings), done=asyncio.get_running_loop().create_future())
+        offered = 0
+        while offered < len(readings) and all(one.taken for one in request.settled.values()):
+            if not self._deliver.room:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            self._deliver.offer((request, offered), readings[offered], topic=topic)
+            offered += 1
+            self._settle()
+        while len(request.settled) < offered:
+            request.done = asyncio.get_running_loop().create_future()
+            await request.done
+        return request.answer(offered)
+
+    def _settle(self) -> None:
+        for one in self._deliver.settled():
+            request, number = cast("tuple[_Request, int]", one.token)  # what _take offered
+            request.settled[number] = one
+            if not request.done.done():
+                request.done.set_result(None)
+        self._room.set()
+
+
+async def _body(request: web.Request, limit: int) -> bytes | None:
+    """Return the body; None as soon as it has more than `limit` bytes."""
+    found = bytearray()
+    async for part in request.content.iter_any():
+        found += part
+        if len(found) > limit:
+            return None
+    return bytes(found)
+
+
+def _is_local(host: str) -> bool:
+    """Whether a request names this machine: a page in a browser that was led here by DNS names another (DNS rebinding)."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    return name in {"localhost", "127.0.0.1", "[::1]", "::1"} or name.startswith("127.")
+
+
+def _answer(status: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:
+    return _say(status, {"ok": False, "again": status == 408, "error": reason}, headers)
+
+
+def _say(status: int, said: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:
+    more = {"Retry-After": _RETRY} if status == 503 else {}
+    text = json.dumps(said, separators=(",", ":"), ensure_ascii=False) + "\n"
+    return web.Response(status=status, text=text, content_type="application/json", headers=(headers or {}) | more)

@@ -1,0 +1,197 @@
+"""Channel Adapter for MQTT 3.1.1 and 5: a client of a broker, with a session that lasts.
+
+Promises
+- PUBACK is sent when the message is on disk, and only over the connection that the message came by: packet ids are used again after a
+  reconnect (https://github.com/eclipse-paho/paho.golang/issues/160).
+- What the broker holds for an agent that was away is delivered then: the client id is the same at every start, the session persistent.
+- Topics that were taken out of the configuration are unsubscribed: a session keeps them for ever (telegraf#9703).
+- A message that finds no room keeps its place in the broker's window and is offered to the spool again: a broker sends an unacknowledged
+  message again only after a reconnect (https://github.com/eclipse-paho/paho.mqtt.python/issues/348).
+- Subscribed with QoS 1 at most: paho hands a message of QoS 2 over only after it has promised it (paho.mqtt.python#382).
+
+How: paho's client without its own thread. This thread waits for the broker's socket and for the courier together, so a message and its
+acknowledgement change no thread. Version 5 tells the broker the window (Receive Maximum); with 3.1.1 the broker's own window holds, and
+the socket is not read while there is no room.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from device_agent import events
+from device_agent.config import MqttConfig
+from device_agent.sources import memory, secret
+from device_agent.sources.keeper import Place
+from device_agent.sources.port import Deliver, NotNow, Source
+
+_CONNECT: Final = 10.0  # seconds for TCP and TLS, and again for the broker's CONNACK
+_TICK: Final = 1.0  # seconds between looks at the keep-alive
+_BATCH: Final = 64  # messages that are read before acknowledgements have their turn
+#: Reason codes of version 5 with which a broker ends a connection because another one has taken the session over (MQTT 5.0, 3.14.2.1).
+_TAKEN_OVER: Final = 0x8E
+
+
+class Mqtt(Source):
+    """One run of an `mqtt` input: from the connection to its end."""
+
+    def __init__(self, settings: MqttConfig, place: Place) -> None:
+        """Make a client; nothing is connected yet."""
+        super().__init__()
+        self._settings = settings
+        self._subscribed = place.directory / f"{settings.name}.json"
+        self._id = settings.client_id or f"{place.device}.{settings.name}"
+        self._deliver: Deliver
+        self._received = 0
+        self._refused = ""
+        self._accepted = False
+        self._lost = ""
+
+    @property
+    def _five(self) -> bool:
+        return self._settings.version == "5"
+
+    def run(self, deliver: Deliver) -> None:
+        """See `Source`."""
+        self._deliver = deliver
+        client = self._connect()
+        try:
+            self._loop(client, deliver)
+        finally:
+            client.disconnect()
+
+    def _connect(self) -> paho.Client:
+        settings, client = self._settings, self._client()
+        parts = urlsplit(settings.url)
+        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+        session: dict[str, Any] = {"clean_start": False, "properties": self._session()} if self._five else {}
+        try:
+            client.connect(parts.hostname or "", port, keepalive=int(settings.keep_alive), **session)
+        except (OSError, ValueError) as error:  # ValueError: of a host name that cannot be one
+            said = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+            raise NotNow(f"{settings.url} does not answer: {said}; is the broker running, and the address right?") from None
+        return client
+
+    def _client(self) -> paho.Client:
+        settings = self._settings
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=self._id, clean_session=None if self._five else False, manual_ack=True,
+            protocol=paho.MQTTv5 if self._five else paho.MQTTv311, reconnect_on_failure=False,
+        )  # fmt: skip
+        client.connect_timeout = _CONNECT
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        if settings.username:
+            password = secret.read(settings.password_file, what="password_file") if settings.password_file else None
+            client.username_pw_set(settings.username, password)
+        if settings.url.startswith("mqtts:"):
+            client.tls_set_context(self._tls())
+        return client
+
+    def _tls(self) -> ssl.SSLContext:
+        settings = self._settings
+        if settings.private_key:
+            secret.check(settings.private_key, what="private_key")
+        try:
+            context = ssl.create_default_context(cafile=settings.ca or None)
+            if settings.certificate:
+                context.load_cert_chain(settings.certificate, settings.private_key)
+        except (OSError, ssl.SSLError) as error:
+            raise NotNow(f"ca, certificate or private_key cannot be used: {error.strerror or error}") from None
+        return context
+
+    def _session(self) -> Properties:
+        found = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        found.SessionExpiryInterval = int(self._settings.session_expiry)
+        found.ReceiveMaximum = self._settings.window
+        return found
+
+    # The loop
+
+    def _loop(self, client: paho.Client, deliver: Deliver) -> None:
+        while True:
+            self._acknowledge(client, deliver)
+            connection = client.socket()
+            if connection is None or self._lost or self._refused:
+                raise NotNow(self._refused or self._lost or f"{self._settings.url} has closed the connection")
+            if deliver.stopping and not deliver.under_way:
+                return
+            file = connection.fileno()
+            reads = not deliver.stopping and (deliver.room or self._five)
+            for _ in deliver.wait([file] if reads else [], _TICK, writing=[file] if client.want_write() else []):
+                if reads:
+                    self._read(client, deliver)
+                if client.want_write():
+                    client.loop_write()
+            client.loop_misc()
+
+    def _read(self, client: paho.Client, deliver: Deliver) -> None:
+        """Read what is there, a packet at a time, up to a batch."""
+        for _ in range(_BATCH):
+            before = self._received
+            client.loop_read()
+            if self._received == before or not deliver.room:
+                return
+
+    def _acknowledge(self, client: paho.Client, deliver: Deliver) -> None:
+        for one in deliver.settled():
+            mid, qos = cast("tuple[int, int]", one.token)  # what _on_message offered
+            if not one.taken and one.again:
+                continue  # at a stop: the broker has it still
+            if not one.taken:
+                events.source_refused(name=self._settings.name, reason=one.reason)
+            if qos:
+                client.ack(mid, qos)
+
+    # What paho calls, within loop_read
+
+    def _on_connect(
+        self, client: paho.Client, _data: object, flags: paho.ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._refused = f"{self._settings.url} refuses the connection: {reason}; check username, password_file and client_id"
+            return
+        wanted = list(self._settings.topics)
+        gone = [topic for topic in memory.recall(self._subscribed) if topic not in wanted]
+        memory.remember(self._subscribed, gone + wanted)
+        if gone:
+            client.unsubscribe(gone)
+        qos = self._settings.qos
+        if self._five:
+            client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic in wanted])
+        else:
+            client.subscribe([(topic, qos) for topic in wanted])
+        memory.remember(self._subscribed, wanted)
+        self.knows(session="resumed" if flags.session_present else "new")
+
+    def _on_subscribe(
+        self, _client: paho.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        refused = [f"{topic} ({reason})" for topic, reason in zip(self._settings.topics, reasons, strict=False) if reason.is_failure]
+        if refused:
+            self._refused = f"{self._settings.url} refuses to subscribe to {', '.join(refused)}; ask its administrator, or correct topics"
+            return
+        self.knows(peers=1)
+        self.on_stand()
+
+    def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        self._received += 1
+        self._deliver.offer((message.mid, message.qos), bytes(message.payload), topic=message.topic)
+
+    def _on_disconnect(
+        self, _client: paho.Client, _data: object, _flags: paho.DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.value == _TAKEN_OVER:
+            self._lost = f"another program has connected to {self._settings.url} as {self._id!r}; give one of them another client_id"
+        else:
+            self._lost = f"{self._settings.url} has ended the connection: {reason} (does another program connect as {self._id!r}?)"

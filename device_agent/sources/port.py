@@ -1,0 +1,111 @@
+"""Port: what a source is, and what it gets. Both sides of it have a contract suite (tests/contract/test_sources.py).
+
+A source of fifty lines:
+
+    class Lines(Source):
+        def run(self, deliver):
+            with open("/dev/ttyUSB0", "rb", buffering=0) as port:
+                self.on_stand()
+                while port.fileno() in deliver.wait([port.fileno()], None) or not deliver.stopping:
+                    if deliver.room:
+                        deliver.offer(None, port.readline(), topic="lines")
+                    deliver.settled()  # nobody to tell
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from device_agent.errors import NotNow
+
+__all__ = ["Deliver", "NotNow", "Settled", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a message."""
+
+    token: object  # what `offer` got
+    taken: bool  # it is on disk, fsynced
+    seq: int = 0  # its sequence number, if it was taken
+    again: bool = False  # not taken, and may be another time; else never
+    reason: str = ""  # why it was not taken, one sentence
+
+
+class Deliver(Protocol):
+    """The way to the disk and back. For the thread of its source only, but for `stop`."""
+
+    @property
+    def room(self) -> int:
+        """Messages that may be offered now: the window, less what is under way."""
+
+    @property
+    def under_way(self) -> int:
+        """Messages that were offered and are not settled."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the source is to take nothing more, wait until nothing is `under_way`, and return."""
+
+    def offer(self, token: object, payload: bytes, *, topic: str | None = None) -> None:
+        """Pass a message on; `settled` returns its `token`. Only while there is `room`.
+
+        Args:
+            token: whatever the source knows the message by.
+            payload: any bytes.
+            topic: routes and labels the reading, at most 256 bytes in UTF-8; None: it has none.
+        """
+
+    def settled(self) -> Sequence[Settled]:
+        """Return what became of messages since the last call; never blocks. A source that `insists` sees no `again`."""
+
+    def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
+        """Block until a message is settled, the source is to stop, a descriptor can be used, or `timeout` seconds are over.
+
+        Args:
+            descriptors: to be read from.
+            timeout: seconds; None: for ever.
+            writing: to be written to.
+
+        Returns:
+            The descriptors that can be used.
+        """
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """For a loop of the source's own: one becomes readable when a message may be settled, the other when the source is to stop.
+
+        The first is edge-triggered (ZMQ_FD, zmq_getsockopt(3)): call `settled` after each `offer`, too.
+        """
+
+
+class Source(ABC):
+    """One input that is not ZeroMQ. Made for each run anew."""
+
+    #: Whether a message that finds no room is offered again until there is some, so that `Settled.again` is never seen.
+    insists = True
+
+    def __init__(self) -> None:
+        """Begin without a connection."""
+        self._known: dict[str, Any] = {"peers": 0}
+        #: Called when it has its connection, or listens; the keeper's.
+        self.on_stand: Callable[[], None] = lambda: None
+
+    @abstractmethod
+    def run(self, deliver: Deliver) -> None:
+        """Take messages and acknowledge them until `deliver.stopping`; then return.
+
+        Raises:
+            NotNow: it cannot go on (the broker is away, the password is wrong); `run` is called again on a new one after a pause.
+        """
+
+    def knows(self, **known: Any) -> None:
+        """Say how it is: `peers` (connections), `endpoints` and what else people may want to see in `status`."""
+        self._known = self._known | known
+
+    def status(self) -> dict[str, Any]:
+        """Return what `knows` was told; also from other threads."""
+        return self._known

@@ -1,0 +1,86 @@
+"""Fixtures: sources over an intake with the in-memory spool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_agent.clock import SystemClock
+from device_agent.config import HttpConfig, MqttConfig
+from device_agent.descriptors import Descriptors
+from device_agent.intake import Intake
+from device_agent.metrics import InputMetrics, Metrics
+from device_agent.sources import Keeper, Place, makers
+from tests.intake.conftest import Sink
+from tests.lab.agent import wait_for
+
+Settings = MqttConfig | HttpConfig
+
+
+class Board:
+    """An agent without uplink: sink, intake and sources."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sink = Sink("telemetry", "events")
+        self.metrics = Metrics()
+        self.place = Place("board-7", folder / "sources")
+        self._intake: Intake | None = None
+        self._keeper = Keeper(clock=SystemClock(), kinds=makers())
+
+    def start(self, *settings: Settings) -> None:
+        """Start, and wait until each source has its connection."""
+        self.begin(*settings)
+        for one in settings:
+            wait_for(lambda one=one: self.status(one.name)["stands"], what="the source")  # type: ignore[misc]
+
+    def begin(self, *settings: Settings) -> None:
+        self._intake = Intake(
+            [one.inlet for one in settings], sink=self.sink, clock=SystemClock(), metrics=self.metrics,
+            descriptors=Descriptors(self.metrics.process),
+        )  # fmt: skip
+        self._intake.start()
+        self._keeper.start(settings, self.place, self._intake.context)
+
+    def status(self, name: str = "in") -> dict[str, Any]:
+        return self._keeper.status()[name]
+
+    def problem(self, name: str = "in") -> str:
+        return str(self.status(name).get("problem", ""))
+
+    @property
+    def url(self) -> str:
+        return str(self.status()["endpoints"][0])
+
+    @property
+    def counters(self) -> InputMetrics:
+        return self.metrics.inputs["in"]
+
+    def stop(self, *, drain: float = 0.0) -> None:
+        self._keeper.stop(drain=drain)
+        if self._intake is not None:
+            self._intake.stop(0.0)
+            self._intake = None
+
+    def crash(self) -> None:
+        """Stop as `kill -9` does, as far as the other side can tell: what is not on disk is forgotten, and nobody is told."""
+        self.sink.refuse("the agent was killed")
+        self.stop()
+
+    def topics(self) -> list[str | None]:
+        found: list[str | None] = []
+        for batch in self.sink.batches:
+            topics = batch.run.topics
+            found += [topics] * len(batch.run) if topics is None or isinstance(topics, str) else list(topics)
+        return found
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    made = Board(tmp_path)
+    yield made
+    made.sink.hold = False
+    made.sink.commit()
+    made.stop()
