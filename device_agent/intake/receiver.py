@@ -135,8 +135,13 @@ class Receiver:
             self.close()
             raise
         share_descriptors(self._inputs)
-        for entry in self._inputs:
-            events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
+        self._tell(self._inputs)
+
+    @staticmethod
+    def _tell(opened: Sequence[Input]) -> None:
+        for entry in opened:
+            if entry.socket.config.kind == "zeromq":  # of others their source tells where it listens
+                events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
 
     def _open_input(self, maker: Maker, config: InputConfig) -> None:
         metrics = self._metrics.inputs.setdefault(config.name, InputMetrics())
@@ -200,8 +205,7 @@ class Receiver:
         self._inputs = sorted(self._inputs, key=lambda entry: order.index(entry.socket.config.name))
         share_descriptors(self._inputs)
         self._door.open(sink)
-        for entry in opened:
-            events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
+        self._tell(opened)
 
     def _become(self, entry: Input, config: InputConfig) -> None:
         entry.socket.become(config)
