@@ -190,9 +190,13 @@ class Agent:
         """Stop all but the doors, which keep open what `config` wants as it is, for the agent that adopts them. See `stop`.
 
         Raises:
-            ConfigError: key files of its inputs cannot be used; nothing has stopped but sources.
+            ConfigError: key files of its inputs cannot be used; everything goes on.
         """
-        self._park(config, drain)
+        try:
+            self._park(config, drain)
+        except ConfigError:
+            self._start_sources()
+            raise
         self._stop_sending(flush)
 
     def _stop_sending(self, flush: float) -> None:

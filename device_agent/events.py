@@ -1,6 +1,7 @@
 """Log events: every line that the agent logs, as a typed function. Never a payload, never a secret.
 
 A line is `<sentence> key=value ...` on the logger `device_agent`; under systemd the journal adds time and unit.
+One file, though long: what the agent may say is read and compared in one place.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ RANKS: list[set[str]] = [
         "device_agent.errors", "device_agent.clock", "device_agent.backoff", "device_agent.seldom",
         "device_agent.metrics", "device_agent.events",
         "device_agent.config", "device_agent.configfile", "device_agent.systemd", "device_agent.board", "device_agent.status",
-        "device_agent.descriptors", "device_agent.desk", "device_agent.output", "device_agent.redact",
+        "device_agent.descriptors", "device_agent.desk", "device_agent.output", "device_agent.redact", "device_agent.secretfile",
     },
     {"device_agent.ports"},
     {"device_agent.router", "device_agent.packer"},

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from device_agent.cli import summary
-from device_agent.config import Config, InputConfig
+from device_agent.config import SECRET_FILES, Config, InputConfig
 from device_agent.configfile import Loaded, units
 from device_agent.errors import ConfigError, SpoolError
 from device_agent.redact import path as shown
+from device_agent.secretfile import exposed
 
 #: File systems that a power cut empties (proc(5), /proc/self/mountinfo).
 _VOLATILE = {"tmpfs", "ramfs", "overlay"}
@@ -52,6 +53,10 @@ def local(loaded: Loaded) -> Iterator[Finding]:
     yield Finding("ok", f"receiver: {receiver_path()}")
     for source in config.inlets:
         yield from _openness(source)
+    for position, entry in enumerate(config.input):
+        for key in SECRET_FILES:
+            if path := getattr(entry, key, ""):
+                yield from _secret(f"input {entry.name} {key}", places["input", position, key], Path(path))
     if config.aws.iot is not None:
         yield from _secret("aws.iot.private_key", places["aws", "iot", "private_key"], Path(config.aws.iot.private_key))
         for name in ("certificate", "ca"):
@@ -220,13 +225,13 @@ def _openness(source: InputConfig) -> Iterator[Finding]:
 
 def _secret(what: str, place: str, path: Path) -> Iterator[Finding]:
     try:
-        mode = path.stat().st_mode
+        mode, fault = path.stat().st_mode, exposed(path)
     except OSError as error:
         yield Finding("failed", f"{place}: {shown(str(path))}: {error.strerror}; put it there, or correct the path")
         return
     if not stat.S_ISREG(mode):
         yield Finding("failed", f"{place}: {path} is not a file; correct the path")
-    elif mode & 0o077:
-        yield Finding("failed", f"{place}: {path} can be read by others; chmod 600 {path}")
+    elif fault:
+        yield Finding("failed", f"{place}: {path} {fault}")
     else:
         yield Finding("ok", f"{what}: {path}")

@@ -7,12 +7,13 @@ mistake does not hide another; rules ask the report before they trust a value.
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields, is_dataclass
+from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from device_agent.config import BOUNDS, CHOICES, KINDS, UNIT, Config, InputConfig, Unit
+from device_agent.config import BOUNDS, CHOICES, KINDS, UNIT, ZEROMQ, Config, InputConfig, Unit
 from device_agent.configfile import units
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
@@ -41,8 +42,8 @@ def table_of(hint: Any) -> type | None:
 def kind_of(table: type, element: object) -> type:
     """Return the type of one element of an array of tables: `[[input]]` has kinds."""
     if table is InputConfig and isinstance(element, dict):
-        kind = element.get("kind")
-        return KINDS.get(kind, table) if isinstance(kind, str) else table
+        near = get_close_matches(str(element.get("kind", ZEROMQ)), KINDS, 1)  # a misspelled one must not make its keys unknown, too
+        return KINDS[near[0]] if near else table
     return table
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from device_agent.config import Config, InputConfig, Pattern, SourceConfig, StreamConfig, Unit
+from device_agent.config import Config, HttpConfig, InputConfig, Pattern, SourceConfig, StreamConfig, Unit
 from device_agent.configfile import endpoints, hosts, sources, units
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
@@ -237,5 +237,7 @@ def _bound_twice(config: Config, report: Report) -> None:
 
 def _bound(config: Config) -> Iterator[tuple[str, Path]]:
     for at, source in enumerate(config.input):
+        if isinstance(source, HttpConfig):
+            yield f"tcp://{source.listen}", ("input", at, "listen")
         for position, endpoint in enumerate(source.bind if isinstance(source, InputConfig) else ()):
             yield endpoint, ("input", at, "bind", position)

@@ -15,7 +15,7 @@ from typing import cast
 
 import zmq
 
-from device_agent.config import InputConfig
+from device_agent.config import BROKERS, InputConfig
 from device_agent.intake.channel import Channel
 from device_agent.intake.frames import TURN_BYTES, TURN_READINGS, FrameReader
 from device_agent.intake.native import library
@@ -29,8 +29,6 @@ from device_agent.ports import Batch, Sink
 from device_agent.router import Oversize, Received, Routed, size_of
 from device_agent.wire.block import Payload
 
-#: Kinds of inputs whose too large messages are set aside: nobody else has them once the broker was told.
-KEEPING = frozenset({"mqtt"})
 _NOT_LISTENING = f"{MAX_WAITING} answers wait for you: take them first, then send again"
 
 
@@ -195,9 +193,9 @@ class Answering(Channel):
         self._landed(batch.tokens)
 
     def too_large(self, reading: Oversize) -> None:
-        """Refuse it at the door; of a broker's it is kept where people can look: the broker has nobody to tell."""
+        """Refuse it at the door; of a broker's it is set aside, too: nobody else has it once the broker was told."""
         assert isinstance(reading.token, Slot)
-        if self.config.kind in KEEPING:
+        if self.config.kind in BROKERS:
             self._sink.set_aside(reading.stream, reading.payload, reading.reason)
         self._refuse(reading.token, reading.reason, again=False)
 

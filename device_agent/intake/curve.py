@@ -7,7 +7,6 @@ start. libzmq takes a wrong key without a word and then refuses every peer.
 from __future__ import annotations
 
 import os
-import stat
 import struct
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from zmq.utils import z85
 from device_agent.configfile import textfile
 from device_agent.errors import ConfigError
 from device_agent.redact import path as shown
+from device_agent.secretfile import exposed
 
 _KEY: Final = 40  # characters: 32 bytes in Z85 (RFC 32)
 
@@ -51,11 +51,11 @@ def secret_key(path: Path) -> tuple[bytes, bytes]:
         ConfigError: missing, not a key, or readable by others than its owner.
     """
     try:
-        mode = path.stat().st_mode
+        fault = exposed(path)
     except OSError as error:
         raise ConfigError(f"cannot read secret key {shown(str(path))}: {error.strerror}; `device-agent keys` makes one") from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigError(f"secret key {path} is readable by others (mode {stat.S_IMODE(mode):04o}); run: chmod 600 {path}")
+    if fault:
+        raise ConfigError(f"secret key {path} {fault}")
     secret = _field(path, "secret-key")
     return zmq.curve_public(secret), secret
 

@@ -10,7 +10,7 @@ import zmq
 
 from device_agent import events
 from device_agent.clock import Clock
-from device_agent.config import InputConfig, Pattern
+from device_agent.config import ZEROMQ, InputConfig, Pattern
 from device_agent.descriptors import demand, spare_for_connections
 from device_agent.errors import ConfigError
 from device_agent.intake.channel import Channel, Gate
@@ -31,6 +31,11 @@ class Input:
     channel: Channel
     connections: Connections
     gate: Gate = Gate.READ
+
+    def tell(self) -> None:
+        """Log where it listens; of one that is not ZeroMQ its source does."""
+        if self.socket.config.kind == ZEROMQ:
+            events.input_open(input=self.socket.config.name, endpoints=self.socket.endpoints)
 
     def status(self) -> dict[str, Any]:
         """Describe it; also from other threads."""

@@ -135,13 +135,8 @@ class Receiver:
             self.close()
             raise
         share_descriptors(self._inputs)
-        self._tell(self._inputs)
-
-    @staticmethod
-    def _tell(opened: Sequence[Input]) -> None:
-        for entry in opened:
-            if entry.socket.config.kind == "zeromq":  # of others their source tells where it listens
-                events.input_open(input=entry.socket.config.name, endpoints=entry.socket.endpoints)
+        for entry in self._inputs:
+            entry.tell()
 
     def _open_input(self, maker: Maker, config: InputConfig) -> None:
         metrics = self._metrics.inputs.setdefault(config.name, InputMetrics())
@@ -205,7 +200,8 @@ class Receiver:
         self._inputs = sorted(self._inputs, key=lambda entry: order.index(entry.socket.config.name))
         share_descriptors(self._inputs)
         self._door.open(sink)
-        self._tell(opened)
+        for entry in opened:
+            entry.tell()
 
     def _become(self, entry: Input, config: InputConfig) -> None:
         entry.socket.become(config)

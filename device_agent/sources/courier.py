@@ -2,7 +2,7 @@
 
 Invariants:
 1. A message is in one place: under way (the intake owes an answer), or held (refused for want of room, to be offered again).
-2. Both together are at most the window.
+2. There is no room while both together reach the window, or while a message is held.
 3. Each message is settled once; `taken` only after the intake's durable answer.
 
 A message is `[number, topic?, payload]`, the answer `[number, {"ok": ...}]` (docs/intake.md): what a program of the user's own would
@@ -12,6 +12,7 @@ send over ipc to a `router` input with `message_id = "first-frame"` and `topic =
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ class Courier:
         self._settled: list[Settled] = []
         self._next_offer = 0.0
         self._stopping = False
+        self._end = 0.0  # monotonic, once it is stopping
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
         try:
@@ -67,8 +69,14 @@ class Courier:
         """See `Deliver`."""
         return self._stopping
 
-    def stop(self) -> None:
-        """Let `wait` return, and `stopping` be true. For other threads."""
+    @property
+    def finished(self) -> bool:
+        """See `Deliver`."""
+        return self._stopping and (not self.under_way or self._monotonic() >= self._end)
+
+    def stop(self, seconds: float) -> None:
+        """Let `wait` return, `stopping` be true, and after `seconds` at most `finished`, too. For other threads."""
+        self._end = self._monotonic() + seconds
         self._stopping = True
         os.eventfd_write(self._wake, 1)
 
@@ -113,16 +121,17 @@ class Courier:
 
     def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
         """See `Deliver`."""
-        if self._settled or self._stopping:
-            timeout = 0.0
-        if self._held:
-            timeout = min(PAUSE, PAUSE if timeout is None else timeout)
+        limits = [timeout] if timeout is not None else []
+        limits += [0.0] if self._settled else []
+        limits += [PAUSE] if self._held else []
+        limits += [max(0.0, self._end - self._monotonic())] if self._stopping else []
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wake, zmq.POLLIN)
+        if not self._stopping:  # afterwards it stays readable
+            poller.register(self._wake, zmq.POLLIN)
         for descriptor in {*descriptors, *writing}:
             poller.register(descriptor, (zmq.POLLIN * (descriptor in descriptors)) | (zmq.POLLOUT * (descriptor in writing)))
-        ready = dict(poller.poll(None if timeout is None else round(timeout * 1000)))
+        ready = dict(poller.poll(math.ceil(min(limits) * 1000) if limits else None))
         return frozenset(found for found in ready if isinstance(found, int) and found != self._wake)
 
     @property

@@ -19,7 +19,7 @@ class Guard(asyncio.Protocol):
     """Stands between asyncio and the protocol that serves one connection."""
 
     def __init__(
-        self, inner: asyncio.Protocol, guards: dict[asyncio.BaseTransport, Guard], limit: int, changed: Callable[[], None]
+        self, inner: asyncio.Protocol, guards: dict[asyncio.Transport, Guard], limit: int, changed: Callable[[], None]
     ) -> None:  # fmt: skip
         """Guard `inner`; `guards` holds those of all connections, `limit` at most, and `changed` is told when it has changed."""
         self._inner, self._guards, self._limit, self._changed = inner, guards, limit, changed

@@ -4,8 +4,8 @@
     GET  /v1/readings/<topic>      upgraded to a WebSocket: each message is a reading, and gets the same answer as a text
 
 Answers: 200 `{"ok":true,"first":17,"last":19}` after the disk; 503 with Retry-After where there is no room, 413 for what is never taken,
-400 for what cannot be read, each `{"ok":false,"again":...,"error":"..."}`. Of several lines those before the failed one are kept: `taken`
-says how many.
+400 for what cannot be read, each `{"ok":false,"again":...,"error":"..."}`. Of several lines some may be kept all the same: `taken` says how
+many, and whoever sends all of them again makes those twice.
 
 Promises: a client that says nothing, or little, or lies about lengths, costs one of `max_connections` connections for `PATIENCE` seconds
 at most; bodies are bounded by `max_reading` (of lines: `BODY`) and never decompressed. Beyond loopback nobody is served without the
@@ -20,7 +20,7 @@ import asyncio
 import hmac
 import json
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -31,9 +31,10 @@ from device_agent.sources import guard, secret
 from device_agent.sources.guard import Guard
 from device_agent.sources.keeper import Place
 from device_agent.sources.port import Deliver, NotNow, Settled, Source
+from device_agent.wire.limits import MIB
 
 #: Bytes of a body with many lines.
-BODY: Final = 4 * 1024 * 1024
+BODY: Final = MIB
 _RETRY: Final = "1"  # seconds, for Retry-After
 _PATH: Final = "/v1/readings"
 _LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
@@ -45,19 +46,18 @@ _STOP: Final = 1.0  # seconds for connections to end at a stop
 class _Request:
     """Readings that came together, and what became of them."""
 
-    left: int
     done: asyncio.Future[None]
     settled: dict[int, Settled] = field(default_factory=dict)
 
-    def answer(self, count: int) -> tuple[int, dict[str, Any]]:
-        """Return the status and the answer for `count` readings."""
-        found = [self.settled[number] for number in range(count)]
+    def answer(self, *, several: bool) -> tuple[int, dict[str, Any]]:
+        """Return the status and the answer, once all that were offered are settled."""
+        found = [self.settled[number] for number in sorted(self.settled)]
         failed = next((one for one in found if not one.taken), None)
         if failed is None:
             return 200, {"ok": True, "first": found[0].seq, "last": found[-1].seq} if found else {"ok": True}
         taken = sum(one.taken for one in found)
         said: dict[str, Any] = {"ok": False, "again": failed.again, "error": failed.reason}
-        return 503 if failed.again else 413, said | ({"taken": taken} if count > 1 else {})
+        return 503 if failed.again else 413, said | ({"taken": taken} if several else {})
 
 
 class Http(Source):
@@ -72,7 +72,7 @@ class Http(Source):
         self._token = secret.read(settings.token_file, what="token_file").encode() if settings.token_file else b""
         self._deliver: Deliver
         self._room = asyncio.Event()
-        self._guards: dict[asyncio.BaseTransport, Guard] = {}
+        self._guards: dict[asyncio.Transport, Guard] = {}  # of the connections that are open
 
     def run(self, deliver: Deliver) -> None:
         """See `Source`."""
@@ -91,7 +91,8 @@ class Http(Source):
             loop.remove_reader(stop)
 
     async def _listen(self, stopped: asyncio.Event) -> None:
-        application = web.Application(client_max_size=BODY)
+        tls = self._tls()
+        application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(
             application, access_log=None, handle_signals=False, shutdown_timeout=_STOP, keepalive_timeout=guard.PATIENCE,
@@ -106,7 +107,7 @@ class Http(Source):
                 lambda: Guard(web_server(), self._guards, self._settings.max_connections, self._count),
                 host.strip("[]"),
                 int(port),
-                ssl=self._tls(),
+                ssl=tls,
                 backlog=128,
             )
         except OSError as error:
@@ -120,12 +121,15 @@ class Http(Source):
         try:
             await stopped.wait()
             asyncio.get_running_loop().remove_reader(self._deliver.descriptors[1])  # it stays readable
-            server.close()
-            while self._deliver.under_way:
+            await _close(server)
+            while not self._deliver.finished:
                 await asyncio.sleep(0.01)
                 self._settle()
         finally:
             await runner.cleanup()
+            for transport in self._guards:
+                transport.abort()  # its client does not read the last answer
+            await asyncio.sleep(0)
 
     def _tls(self) -> ssl.SSLContext | None:
         settings = self._settings
@@ -141,9 +145,6 @@ class Http(Source):
         if settings.client_ca:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
-
-    def _guarded(self, server: web.Server) -> Callable[[], Guard]:
-        return lambda: Guard(server(), self._guards, self._settings.max_connections, self._count)
 
     def _count(self) -> None:
         self.knows(peers=len(self._guards))
@@ -209,7 +210,7 @@ class Http(Source):
 
     async def _take(self, readings: Sequence[bytes], topic: str | None) -> tuple[int, dict[str, Any]]:
         """Offer readings in their order and return the answer once all are settled; after a failure nothing more is offered."""
-        request = _Request(left=len(readings), done=asyncio.get_running_loop().create_future())
+        request = _Request(done=asyncio.get_running_loop().create_future())
         offered = 0
         while offered < len(readings) and all(one.taken for one in request.settled.values()):
             if not self._deliver.room:
@@ -222,7 +223,7 @@ class Http(Source):
         while len(request.settled) < offered:
             request.done = asyncio.get_running_loop().create_future()
             await request.done
-        return request.answer(offered)
+        return request.answer(several=len(readings) > 1)
 
     def _settle(self) -> None:
         for one in self._deliver.settled():
@@ -231,6 +232,14 @@ class Http(Source):
             if not request.done.done():
                 request.done.set_result(None)
         self._room.set()
+
+
+async def _close(server: asyncio.Server) -> None:
+    """Stop listening; a connection that was just accepted is served first: Python 3.11 forgets it open if the server closes before."""
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening)
+    await asyncio.sleep(0)
+    server.close()
 
 
 async def _body(request: web.Request, limit: int) -> bytes | None:

@@ -38,7 +38,7 @@ Settings = MqttConfig | HttpConfig
 
 _PAUSES: Final = (0.5, 60.0)  # seconds, at first and at most, between runs of a source that fails; with full jitter
 _GOOD: Final = 30.0  # seconds that a run must last to be a good one, after which the next failure counts as the first
-_SLACK: Final = 5.0  # seconds beyond the drain time
+_SLACK: Final = 15.0  # seconds beyond the drain time: one that is just connecting notices afterwards
 
 
 class Keeper:
@@ -67,13 +67,17 @@ class Keeper:
 
     def _end(self, leaving: Sequence[_Kept], drain: float) -> None:
         for kept in leaving:
-            kept.ask_to_stop()
+            kept.ask_to_stop(drain)
         for kept in leaving:
             kept.join(drain + _SLACK)
             del self._kept[kept.settings.name]
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Describe each source by its input's name: `pattern`, `endpoints`, `peers`, `problem` and what its kind adds."""
+        """Describe each source by its input's name.
+
+        `pattern`, `endpoints`, `peers`; `stands`: it has its connection, or listens; `under_way`: messages taken and not on disk yet;
+        `problem`; and what its kind adds.
+        """
         return {name: kept.status() for name, kept in list(self._kept.items())}
 
 
@@ -97,21 +101,24 @@ class _Kept:
         """Begin."""
         self._thread.start()
 
-    def ask_to_stop(self) -> None:
-        """Let it end soon."""
+    def ask_to_stop(self, drain: float) -> None:
+        """Let it end, at the latest after `drain` seconds and what it takes to connect."""
         with self._lock:
             self._stopped.set()
             if self._courier is not None:
-                self._courier.stop()
+                self._courier.stop(drain)
 
     def join(self, seconds: float) -> None:
-        """Wait for the end. A thread that does not end is left: it is a daemon's, and has nothing that is not acknowledged yet."""
+        """Wait for the end. A thread that is still connecting then is left: it has taken nothing, and ends by itself."""
         self._thread.join(seconds)
 
     def status(self) -> dict[str, Any]:
         """Describe it."""
-        source = self._source
-        said = {"pattern": self.settings.kind, "endpoints": [self.settings.place.split()[-1]], "peers": 0, "stands": self._standing}
+        source, courier = self._source, self._courier
+        said = {
+            "pattern": self.settings.kind, "endpoints": [self.settings.place.split()[-1]], "peers": 0, "stands": self._standing,
+            "under_way": 0 if courier is None else courier.under_way,
+        }  # fmt: skip
         return said | (source.status() if source is not None else {}) | ({"problem": self._problem} if self._problem else {})
 
     def _run(self) -> None:
@@ -119,9 +126,7 @@ class _Kept:
             began = self._clock.monotonic()
             try:
                 self._once()
-            except NotNow as error:
-                self._waits(str(error))
-            except (OSError, zmq.ZMQError) as error:
+            except (NotNow, OSError, zmq.ZMQError) as error:
                 self._waits(str(error))
             except Exception as error:  # noqa: BLE001  # a bug of one source, or of its library, must not end the others
                 events.source_bug(error, name=self.settings.name)
@@ -141,7 +146,7 @@ class _Kept:
             with self._lock:
                 self._courier, self._source = courier, source
                 if self._stopped.is_set():
-                    courier.stop()
+                    courier.stop(0.0)
             source.on_stand = self._stands
             source.run(courier)
         finally:

@@ -10,8 +10,8 @@ Promises
 - Subscribed with QoS 1 at most: paho hands a message of QoS 2 over only after it has promised it (paho.mqtt.python#382).
 
 How: paho's client without its own thread. This thread waits for the broker's socket and for the courier together, so a message and its
-acknowledgement change no thread. Version 5 tells the broker the window (Receive Maximum); with 3.1.1 the broker's own window holds, and
-the socket is not read while there is no room.
+acknowledgement change no thread. Version 5 tells the broker the window (Receive Maximum); with 3.1.1 the broker's own window holds. The
+socket is read all the same, for the answers to pings, but for a flood that no window bounds: messages of QoS 0.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from device_agent.sources.port import Deliver, NotNow, Source
 
 _CONNECT: Final = 10.0  # seconds for TCP and TLS, and again for the broker's CONNACK
 _TICK: Final = 1.0  # seconds between looks at the keep-alive
+_SURPLUS: Final = 2  # windows of messages until the socket is not read: brokers keep to a window, but not for messages of QoS 0
 _BATCH: Final = 64  # messages that are read before acknowledgements have their turn
 #: Reason codes of version 5 with which a broker ends a connection because another one has taken the session over (MQTT 5.0, 3.14.2.1).
 _TAKEN_OVER: Final = 0x8E
@@ -75,8 +76,11 @@ class Mqtt(Source):
         session: dict[str, Any] = {"clean_start": False, "properties": self._session()} if self._five else {}
         try:
             client.connect(parts.hostname or "", port, keepalive=int(settings.keep_alive), **session)
+        except ssl.SSLError as error:
+            said = getattr(error, "verify_message", None) or error.reason or str(error)
+            raise NotNow(f"{settings.url} cannot be trusted: {said}; check ca, and this board's clock") from None
         except (OSError, ValueError) as error:  # ValueError: of a host name that cannot be one
-            said = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+            said = getattr(error, "strerror", None) or str(error)
             raise NotNow(f"{settings.url} does not answer: {said}; is the broker running, and the address right?") from None
         return client
 
@@ -89,6 +93,7 @@ class Mqtt(Source):
         client.connect_timeout = _CONNECT
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         if settings.username:
@@ -124,11 +129,11 @@ class Mqtt(Source):
             connection = client.socket()
             if connection is None or self._lost or self._refused:
                 raise NotNow(self._refused or self._lost or f"{self._settings.url} has closed the connection")
-            if deliver.stopping and not deliver.under_way:
+            if deliver.finished:
                 return
             file = connection.fileno()
-            reads = not deliver.stopping and (deliver.room or self._five)
-            for _ in deliver.wait([file] if reads else [], _TICK, writing=[file] if client.want_write() else []):
+            reads = not deliver.stopping and deliver.under_way < _SURPLUS * self._settings.window
+            if deliver.wait([file] if reads else [], _TICK, writing=[file] if client.want_write() else []):
                 if reads:
                     self._read(client, deliver)
                 if client.want_write():
@@ -163,7 +168,7 @@ class Mqtt(Source):
             return
         wanted = list(self._settings.topics)
         gone = [topic for topic in memory.recall(self._subscribed) if topic not in wanted]
-        memory.remember(self._subscribed, gone + wanted)
+        self._remember(gone + wanted)
         if gone:
             client.unsubscribe(gone)
         qos = self._settings.qos
@@ -171,8 +176,14 @@ class Mqtt(Source):
             client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic in wanted])
         else:
             client.subscribe([(topic, qos) for topic in wanted])
-        memory.remember(self._subscribed, wanted)
         self.knows(session="resumed" if flags.session_present else "new")
+
+    def _on_unsubscribe(self, *_: object) -> None:
+        self._remember(list(self._settings.topics))
+
+    def _remember(self, topics: list[str]) -> None:
+        if memory.recall(self._subscribed) != topics:
+            memory.remember(self._subscribed, topics)
 
     def _on_subscribe(
         self, _client: paho.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None

@@ -1,4 +1,4 @@
-"""Port: what a source is, and what it gets. Both sides of it have a contract suite (tests/contract/test_sources.py).
+"""Port: what a source is, and what it gets. Every kind passes one contract suite (tests/sources/test_contract.py).
 
 A source of fifty lines:
 
@@ -6,8 +6,8 @@ A source of fifty lines:
         def run(self, deliver):
             with open("/dev/ttyUSB0", "rb", buffering=0) as port:
                 self.on_stand()
-                while port.fileno() in deliver.wait([port.fileno()], None) or not deliver.stopping:
-                    if deliver.room:
+                while not deliver.finished:
+                    if deliver.wait([port.fileno()] if deliver.room else [], None):
                         deliver.offer(None, port.readline(), topic="lines")
                     deliver.settled()  # nobody to tell
 """
@@ -48,10 +48,14 @@ class Deliver(Protocol):
 
     @property
     def stopping(self) -> bool:
-        """Whether the source is to take nothing more, wait until nothing is `under_way`, and return."""
+        """Whether the source is to take nothing more."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the source is to return: it is stopping, and nothing is under way, or the time for that is over."""
 
     def offer(self, token: object, payload: bytes, *, topic: str | None = None) -> None:
-        """Pass a message on; `settled` returns its `token`. Only while there is `room`.
+        """Pass a message on; `settled` returns its `token`. While there is no `room`, only what the other side cannot hold back.
 
         Args:
             token: whatever the source knows the message by.
@@ -96,7 +100,7 @@ class Source(ABC):
 
     @abstractmethod
     def run(self, deliver: Deliver) -> None:
-        """Take messages and acknowledge them until `deliver.stopping`; then return.
+        """Take messages until `deliver.stopping`, acknowledge them until `deliver.finished`, and return.
 
         Raises:
             NotNow: it cannot go on (the broker is away, the password is wrong); `run` is called again on a new one after a pause.

@@ -1,22 +1,22 @@
-"""Secret files of sources: passwords, tokens and private keys, readable by the agent alone."""
+"""Secret files of sources, as reasons to try again later: somebody may mend them meanwhile."""
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from device_agent.errors import NotNow
 from device_agent.redact import path as shown
+from device_agent.secretfile import exposed
 
 
 def check(path: str, *, what: str) -> None:
-    """Raise `NotNow` unless the file is there, and readable by nobody else."""
+    """Raise `NotNow` unless the file is there, and can be read by nobody else."""
     try:
-        mode = Path(path).stat().st_mode
+        fault = exposed(Path(path))
     except OSError as error:
         raise NotNow(f"{what}: {shown(path)}: {error.strerror}; put the file there or correct the path") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise NotNow(f"{what}: {path} can be read by others (mode {stat.S_IMODE(mode):04o}); run: chmod 0600 {path}")
+    if fault:
+        raise NotNow(f"{what}: {path} {fault}")
 
 
 def read(path: str, *, what: str) -> str:

@@ -11,7 +11,6 @@ in `x-amzn-iot-thingname` (AWS IoT Core developer guide, "Authorizing direct cal
 from __future__ import annotations
 
 import json
-import stat
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from device_agent.config import AwsConfig, IotConfig
 from device_agent.descriptors import SHORT
 from device_agent.errors import ConfigError
 from device_agent.redact import path as shown
+from device_agent.secretfile import exposed
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.failures import failure, words
 from device_agent.uplink.http import Http
@@ -162,13 +162,13 @@ def check_files(iot: IotConfig) -> None:
             continue
         try:
             with Path(path).open("rb"):
-                mode = Path(path).stat().st_mode
+                fault = exposed(Path(path))
         except OSError as error:
             if error.errno in SHORT:
                 raise
             wrong.append(f"{name}: {shown(path)} cannot be read ({error.strerror}); put the file there or correct the path")
             continue
-        if name == "private_key" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            wrong.append(f"private_key: {path} can be read by others (mode {stat.S_IMODE(mode):04o}); run: chmod 0600 {path}")
+        if name == "private_key" and fault:
+            wrong.append(f"private_key: {path} {fault}")
     if wrong:
         raise ConfigError("\n".join(wrong), key=("aws", "iot"))

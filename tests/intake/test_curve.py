@@ -92,7 +92,7 @@ def test_each_input_has_its_own_list(bench: Bench, keys: Keys, tmp_path: Path) -
 
 def test_a_secret_that_others_can_read_stops_the_start(bench: Bench, keys: Keys) -> None:
     keys.secret.chmod(0o640)
-    with pytest.raises(ConfigError, match=r"readable by others \(mode 0640\); run: chmod 600"):
+    with pytest.raises(ConfigError, match=r"can be read by others \(mode 0640\); run: chmod 600"):
         bench.run(curve=keys.config)
 
 

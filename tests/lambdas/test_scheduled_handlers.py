@@ -39,7 +39,7 @@ def deployed(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     pools: list[ThreadPoolExecutor] = []
 
     def threads() -> ThreadPoolExecutor:
-        pools.append(ThreadPoolExecutor(4))
+        pools.append(ThreadPoolExecutor(1))  # moto is not safe between threads
         return pools[-1]
 
     monkeypatch.setattr("lambdas.runtime.threads", threads)

@@ -40,7 +40,7 @@ def land(aws: Any) -> Callable[..., None]:
     call = Retrying(sleep=lambda _: None, random=lambda: 0.0)
 
     def land(*texts: str) -> None:
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(1) as pool:  # moto is not safe between threads
             landing = Landing(
                 ledger=LedgerTable(aws.dynamodb, aws.ledger, call),
                 lake=LakeBucket(aws.s3, aws.lake, call),
@@ -306,7 +306,7 @@ def close(aws: Any) -> None:
     call = Retrying(sleep=lambda _: None, random=lambda: 0.0)
     table = ClosingTable(aws.dynamodb, aws.ledger, call)
     now = time.time() + 3 * 86_400
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(1) as pool:
         night = Night(
             ledger=table,
             lake=LakeBucket(aws.s3, aws.lake, call),

@@ -235,7 +235,7 @@ def landing(aws: Any, pool: ThreadPoolExecutor) -> Landing:
 
 def land(aws: Any, *texts: str) -> int:
     """Land each text in an invocation of its own; return how many readings the lake has."""
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(1) as pool:  # moto is not safe between threads
         reports = [landing(aws, pool).land(decoded([message(text)]), deadline=time.time() + 60) for text in texts]
     assert {one.verdict for report in reports for one in report.settled} <= {Verdict.LANDED, Verdict.DUPLICATE}
     return sum(report.readings for report in reports)
@@ -243,7 +243,7 @@ def land(aws: Any, *texts: str) -> int:
 
 def apply(aws: Any, *texts: str) -> None:
     call = Retrying(sleep=lambda _: None, random=lambda: 0.0)
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(1) as pool:
         states = StateTable(aws.dynamodb, aws.state, call)
         for text in texts:
             arrivals = list(decoded([message(text, group="board-7.events")]))

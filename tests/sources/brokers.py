@@ -97,9 +97,9 @@ class Amqtt(MqttBroker):
 
 
 @contextmanager
-def publisher(broker: MqttBroker) -> Iterator[Publisher]:
-    """A client that publishes, connected."""
-    made = Publisher(broker)
+def publisher(broker: MqttBroker, *, ca: str = "", certificate: str = "", private_key: str = "") -> Iterator[Publisher]:
+    """A client that publishes, connected; with `ca` over TLS."""
+    made = Publisher(broker, tls=(ca, certificate, private_key) if ca else None)
     try:
         yield made
     finally:
@@ -109,10 +109,12 @@ def publisher(broker: MqttBroker) -> Iterator[Publisher]:
 class Publisher:
     """An ordinary program with paho's usual thread."""
 
-    def __init__(self, broker: MqttBroker) -> None:
+    def __init__(self, broker: MqttBroker, *, tls: tuple[str, str, str] | None = None) -> None:
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         self._client.max_inflight_messages_set(1000)
         self._client.max_queued_messages_set(0)
+        if tls is not None:
+            self._client.tls_set(*tls)
         connected = threading.Event()
         self._client.on_connect = lambda *_: connected.set()
         self._client.connect("127.0.0.1", broker.port)

@@ -58,8 +58,11 @@ class Board:
     def counters(self) -> InputMetrics:
         return self.metrics.inputs["in"]
 
-    def stop(self, *, drain: float = 0.0) -> None:
+    def stop_sources(self, *, drain: float) -> None:
         self._keeper.stop(drain=drain)
+
+    def stop(self, *, drain: float = 0.0) -> None:
+        self.stop_sources(drain=drain)
         if self._intake is not None:
             self._intake.stop(0.0)
             self._intake = None

@@ -63,6 +63,19 @@ def test_readings_are_on_disk_when_they_are_answered_over_a_reload_and_a_kill(tm
     assert [(row["seq"], row["topic"], row["data"]) for row in rows] == [(1, "kitchen", "one"), (2, "kitchen", "two")]
 
 
+def test_check_looks_at_the_files_that_are_for_the_agent_alone(tmp_path: Path, capsys: Any) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret")
+    token.chmod(0o644)
+    file = tmp_path / "agent.toml"
+    file.write_text(CONFIG.format(folder=tmp_path, port=8580).replace("[[stream]]", f'token_file = "{token}"\n[[stream]]'))
+    assert main(["check", "--config", str(file)]) == 2
+    said = capsys.readouterr().out
+    assert "input.token_file" in said
+    assert "can be read by others (mode 0644); run: chmod 600" in said
+    assert "s3cret" not in said
+
+
 def test_a_missing_library_is_named_with_what_to_install(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     file = tmp_path / "agent.toml"
     file.write_text(CONFIG.format(folder=tmp_path, port=8580))

@@ -16,6 +16,7 @@ from device_agent.ports import Verdict
 from tests.lab.agent import wait_for
 from tests.lab.ports import own_ports
 from tests.sources.brokers import Mosquitto, publisher
+from tests.sources.certificates import make_certificates
 from tests.sources.conftest import Board
 
 
@@ -145,6 +146,43 @@ def test_without_acknowledgements_messages_are_taken_all_the_same(board: Board, 
         expected = [b"%d" % number for number in range(100)]
         client.send(*expected)
         assert board.sink.wait_for(100) == expected
+
+
+def test_a_flood_that_no_window_bounds_is_not_taken_into_memory(board: Board, broker: Mosquitto) -> None:
+    """Receive Maximum does not count messages of QoS 0 (MQTT 5.0, 3.3.4)."""
+    board.start(settings(broker.url, window=4))
+    board.sink.verdicts["telemetry"] = Verdict.FULL
+    with publisher(broker) as client:
+        client.send(*(b"%d" % number for number in range(500)), qos=0)
+        refused = board.counters.refused
+        wait_for(lambda: board.counters.refused > refused + 40, what="some rounds of refusals")
+        assert board.status()["under_way"] <= 8
+        board.sink.verdicts.clear()
+        board.sink.wait_for(8)
+        board.stop()
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket")  # paho leaves it to the garbage when a handshake fails
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket")
+def test_over_tls_with_certificates_on_both_sides(board: Board, tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    files = {name: str(tmp_path / file) for name, file in (("cafile", "ca.pem"), ("certfile", "server.pem"), ("keyfile", "server.key"))}
+    ours = {name: str(tmp_path / file) for name, file in (("ca", "ca.pem"), ("certificate", "client.pem"), ("private_key", "client.key"))}
+    with Mosquitto(folder, **files, require_certificate="true") as broker:
+        url = f"mqtts://127.0.0.1:{broker.port}"
+        board.begin(settings(url))
+        wait_for(lambda: "cannot be trusted" in board.problem(), what="an unknown authority")
+        board.stop()
+        board.begin(settings(url, ca=ours["ca"]))
+        wait_for(lambda: board.problem() and not board.status()["stands"], what="the refusal of a client without a certificate")
+        board.stop()
+        board.start(settings(url, **ours))
+        with publisher(broker, **ours) as client:
+            client.send(b"secret")
+        assert board.sink.wait_for(1) == [b"secret"]
+        board.stop()
 
 
 def test_an_acknowledgement_goes_over_the_connection_that_its_message_came_by(board: Board) -> None:

@@ -76,7 +76,9 @@ def _readings(args: argparse.Namespace) -> Iterator[bytes]:
 
 
 def _input(config: Config, name: str) -> InputConfig:
-    zeromq = [source for source in config.inlets if source.kind == "zeromq"]
+    from device_agent.config import ZEROMQ  # noqa: PLC0415  # not for --help
+
+    zeromq = [source for source in config.inlets if source.kind == ZEROMQ]
     for source in zeromq:
         if source.name == name:
             return source

@@ -188,6 +188,22 @@ def test_a_stop_acknowledges_what_is_on_disk(board: Board, side: Side) -> None:
     assert board.sink.payloads() == [b"1", b"2", b"3", b"4"]
 
 
+@pytest.mark.parametrize("why", ["busy", "held", "full"])
+def test_a_stop_ends_in_time_though_the_disk_does_not_answer(board: Board, side: Side, why: str) -> None:
+    """No thread and no socket is left (`nothing_is_left_open`), and what was not acknowledged stays with the other side."""
+    board.start(side.settings())
+    if why == "held":
+        board.sink.hold = True
+    else:
+        board.sink.verdicts["telemetry"] = Verdict.BUSY if why == "busy" else Verdict.FULL
+    side.send(b"1")
+    wait_for(lambda: board.status()["under_way"] == 1 or board.counters.refused, what="the message")
+    board.stop_sources(drain=0.1)
+    board.sink.verdicts.clear()
+    board.sink.refuse("the agent stopped")
+    board.stop()
+
+
 def committed(board: Board) -> list[Any]:
     """What the spool has on disk."""
     return [payload for batch in board.sink.batches if batch not in board.sink.refused_batches for payload in batch.run.payloads]
