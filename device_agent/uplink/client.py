@@ -59,7 +59,7 @@ class Transport(Protocol):
         """Return the queue's MaximumMessageSize in bytes, at most 1 MiB.
 
         Raises:
-            NotSent: not known this time; also of an endpoint that does not say: SQS always does.
+            NotSent: not known this time; with `Cause.REQUEST` of an endpoint that does not say, as SQS always does.
             Refused: as of `send`.
         """
 
@@ -111,7 +111,7 @@ class Sqs:
         try:
             return min(MAX_MESSAGE, int(answer["Attributes"]["MaximumMessageSize"]))
         except (KeyError, TypeError, ValueError):
-            raise NotSent(Cause.FOREIGN, f"{urlsplit(self._endpoint(queue)).netloc} does not say the queue's MaximumMessageSize") from None
+            raise NotSent(Cause.REQUEST, f"{urlsplit(self._endpoint(queue)).netloc} does not say the queue's MaximumMessageSize") from None
 
     def close(self) -> None:
         """Close idle connections."""

@@ -27,9 +27,13 @@ from device_agent.uplink import foreign, verdicts
 from device_agent.uplink.client import connect
 from device_agent.uplink.clock_offset import ClockOffset
 from device_agent.uplink.http import Http
+from device_agent.uplink.jobs import Ask, Send
 from device_agent.uplink.verdicts import Cause, NotSent
+from tests.fakes.spool import FakeSpool
 from tests.fakes.sqs import FakeSqs, Fault
 from tests.uplink.conftest import _credentials, sqs
+from tests.uplink.simulation import Simulation
+from tests.uplink.support import put, stream
 
 __all__ = ["_credentials", "sqs"]  # fixtures
 
@@ -212,7 +216,8 @@ def test_a_proxy_that_refuses_or_speaks_no_tls_is_told_from_silence(
     assert "s3cret" not in str(error.value)
 
 
-def test_an_endpoint_that_does_not_say_its_limit_is_not_sqs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_does_not_say_its_limit_is_no_good_answer_to_a_check() -> None:
+    """An emulator may lack it: the scheduler sends all the same (`test_without_the_limit_it_sends_all_the_same`)."""
     body = b"{}"
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: 1\r\nContent-Length: %d\r\n\r\n" % len(body)
     with between(says(head + body)) as port:
@@ -222,7 +227,17 @@ def test_an_endpoint_that_does_not_say_its_limit_is_not_sqs(monkeypatch: pytest.
                 transport.limit("https://sqs.eu-central-1.amazonaws.com/123456789012/telemetry")
         finally:
             transport.close()
-    assert error.value.cause is Cause.FOREIGN
+    assert error.value.cause is Cause.REQUEST
+
+
+def test_without_the_limit_it_sends_all_the_same() -> None:
+    spool = FakeSpool("telemetry", envelope=1)
+    put(spool, "telemetry", b"1")
+    sim = Simulation(spool, [stream("https://sqs.eu-central-1.amazonaws.com/1/telemetry")], UplinkConfig())
+    asked = sim.scheduler.next()
+    assert isinstance(asked, Ask)
+    sim.scheduler.done(asked, NotSent(Cause.REQUEST, "the emulator does not say the queue's MaximumMessageSize"))
+    assert isinstance(sim.scheduler.next(), Send)
 
 
 CONFIG = """

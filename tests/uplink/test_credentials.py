@@ -203,7 +203,7 @@ def test_without_a_certificate_of_the_authority_there_is_nothing(authority: Auth
 def test_a_key_that_others_can_read_is_refused_with_the_command_that_mends_it(authority: Authority) -> None:
     pair = authority.issue("device")
     Path(pair.key).chmod(0o640)
-    with pytest.raises(ConfigError, match=r"mode 0640.*chmod 0600"):
+    with pytest.raises(ConfigError, match=r"mode 0640.*chmod 600"):
         credentials(config(authority, "localhost:1", pair), MovableClock())
 
 
