@@ -14,6 +14,7 @@ hash of all inputs; a bundle appears there by a rename, so it is whole or absent
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import shutil
@@ -117,10 +118,15 @@ class _appearing:  # noqa: N801 - reads as a verb at the `with`
         return self._draft
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and not self._final.exists():
+        if kind is None:
             self._draft.chmod(0o755)
-            self._draft.rename(self._final)
-        else:
+            try:
+                self._draft.rename(self._final)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # rename(2): there is one with something in it
+                    shutil.rmtree(self._draft)
+                    raise
+        if self._draft.exists():
             shutil.rmtree(self._draft)
 
 

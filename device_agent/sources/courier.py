@@ -57,7 +57,7 @@ class Courier:
     @property
     def room(self) -> int:
         """See `Deliver`."""
-        return 0 if self._held or self._stopping else self._window - len(self._under_way)
+        return 0 if self._held or self._stopping else max(0, self._window - len(self._under_way))
 
     @property
     def under_way(self) -> int:

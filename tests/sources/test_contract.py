@@ -132,8 +132,7 @@ def test_topics_lead_to_streams(board: Board, side: Side) -> None:
 
 def test_what_was_not_on_disk_when_the_agent_died_comes_again(board: Board, side: Side, request: pytest.FixtureRequest) -> None:
     """Nothing is acknowledged before the disk: the other side still has it."""
-    if "amqtt" in request.node.name:
-        pytest.skip("amqtt sends nothing again to a session that comes back; Mosquitto does (apt install mosquitto)")
+    skip_without_sessions(request)
     board.start(side.settings())
     side.send(b"kept")
     board.sink.wait_for(1)
@@ -177,7 +176,8 @@ def test_thousands_of_messages_through_a_small_window(board: Board, side: Side) 
     assert board.sink.wait_for(2000) == expected
 
 
-def test_a_stop_acknowledges_what_is_on_disk(board: Board, side: Side) -> None:
+def test_a_stop_acknowledges_what_is_on_disk(board: Board, side: Side, request: pytest.FixtureRequest) -> None:
+    skip_without_sessions(request)
     board.start(side.settings())
     side.send(b"1", b"2", b"3")
     board.sink.wait_for(3)
@@ -202,6 +202,12 @@ def test_a_stop_ends_in_time_though_the_disk_does_not_answer(board: Board, side:
     board.sink.verdicts.clear()
     board.sink.refuse("the agent stopped")
     board.stop()
+
+
+def skip_without_sessions(request: pytest.FixtureRequest) -> None:
+    """amqtt may end the second connection of a client while it still cleans up after the first, and then has forgotten what is owed."""
+    if "amqtt" in request.node.name:
+        pytest.skip("amqtt sends nothing again to a session that comes back; Mosquitto does (apt install mosquitto)")
 
 
 def committed(board: Board) -> list[Any]:
