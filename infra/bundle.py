@@ -14,10 +14,8 @@ hash of all inputs; a bundle appears there by a rename, so it is whole or absent
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -25,6 +23,8 @@ import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+from infra.appearing import appearing
 
 OURS = ("device_agent/__init__.py", "device_agent/wire/**/*.py", "lambdas/**/*.py")
 """Globs from the repository's root. `device_agent/__init__.py` imports nothing, so that it can travel with `wire`."""
@@ -77,9 +77,9 @@ def prepare(*, root: Path, target: Target) -> Path:
     if not bundle.exists():
         packages = cache / f"packages-{packages_key}"
         if not packages.exists():
-            with _appearing(packages) as folder:
+            with appearing(packages) as folder:
                 _collect_packages(folder, target=target, requirements=requirements)
-        with _appearing(bundle) as folder:
+        with appearing(bundle) as folder:
             _copy(packages, [path.relative_to(packages) for path in sorted(packages.rglob("*")) if path.is_file()], folder)
             for path, content in ours.items():  # what was hashed, even if somebody edits meanwhile
                 _write(folder / path, content)
@@ -104,30 +104,6 @@ def locked_requirements(lock: Path) -> str:
     if missing:
         raise BundleError(f"{lock}: {', '.join(missing)} not locked; run `make lock`")
     return "".join(by_name[name] for name in PACKAGES)
-
-
-class _appearing:  # noqa: N801 - reads as a verb at the `with`
-    """A folder that is filled beside its final place and appears there at the end; a racer that was first wins."""
-
-    def __init__(self, final: Path) -> None:
-        self._final = final
-        final.parent.mkdir(parents=True, exist_ok=True)
-        self._draft = Path(tempfile.mkdtemp(dir=final.parent, prefix=".draft-"))
-
-    def __enter__(self) -> Path:
-        return self._draft
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._draft.chmod(0o755)
-            try:
-                self._draft.rename(self._final)
-            except OSError as error:
-                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # rename(2): there is one with something in it
-                    shutil.rmtree(self._draft)
-                    raise
-        if self._draft.exists():
-            shutil.rmtree(self._draft)
 
 
 def _collect_packages(folder: Path, *, target: Target, requirements: str) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from infra.appearing import appearing
 from localcloud.ministack import ACCOUNT, REGION, fake_credentials
 
 Progress = Callable[[str], None]
@@ -180,13 +181,8 @@ def _synth(deployment: Deployment, *, cdk: _Cdk, folder: Path) -> Path:
 
 def _keep(out: Path, assembly: Path) -> None:
     """Move a synthesised app into the cache in one step, and let the oldest go."""
-    assembly.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=assembly.parent, prefix=".draft-"))
-    shutil.copytree(out, draft, dirs_exist_ok=True)
-    if assembly.exists():  # another run was faster
-        shutil.rmtree(draft)
-    else:
-        draft.rename(assembly)
+    with appearing(assembly) as draft:
+        shutil.copytree(out, draft, dirs_exist_ok=True)
     kept = sorted(assembly.parent.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in kept[_KEEP:]:
         shutil.rmtree(old, ignore_errors=True)

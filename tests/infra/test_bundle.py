@@ -139,13 +139,3 @@ def test_the_bundle_imports_on_its_own() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-
-
-def test_of_two_that_make_it_at_once_both_succeed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loser finds the folder there, though it was not when the loser looked."""
-    first = prepare(root=checkout, target=HOST)
-    shutil.rmtree(first)
-    exists = Path.exists
-    monkeypatch.setattr(Path, "exists", lambda path: not path.name.startswith("packages-") and exists(path))
-    assert prepare(root=checkout, target=HOST) == first
-    assert not list(first.parent.glob(".draft-*"))

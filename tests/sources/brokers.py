@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import socket
@@ -55,6 +56,9 @@ class MqttBroker:
             self._process.wait(WAIT)
             self._process = None
 
+    def wait_for_connections(self, number: int) -> None:
+        """Wait until the broker has `number` connections; at once where a client may come back before its last one is seen to end."""
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -94,6 +98,11 @@ class Amqtt(MqttBroker):
             "plugins:\n  amqtt.plugins.authentication.AnonymousAuthPlugin:\n    allow_anonymous: true\n"
         )
         return [str(Path(sys.executable).with_name("amqtt")), "-c", str(file)]
+
+    def wait_for_connections(self, number: int) -> None:
+        """See `MqttBroker`. Of a client that comes back earlier, amqtt ends the new connection, too, and forgets what it owes."""
+        log = self.folder / "log"
+        wait_for(lambda: re.findall(r"(\d+)/\S+ connections acquired", log.read_text())[-1:] == [str(number)], what="the connections")
 
 
 @contextmanager
