@@ -114,17 +114,22 @@ def test_a_card_that_is_full_at_the_start_lets_the_agent_send_what_it_has(full_b
 
 
 def test_a_card_that_the_kernel_made_read_only_keeps_what_was_acknowledged(disk: LoopFs, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What Linux does when a card fails: no way back but a reboot and fsck."""
+    """What Linux does when a card fails: no way back but a reboot and fsck.
+
+    Sending needs no writing, but the end of an envelope is written: what is in the open one waits for the repair.
+    """
     with Board(tmp_path_factory.mktemp("d"), spool=disk.root / "spool", max_bytes="8 MiB", keep_free="0 B") as board:
         board.agent.start()
         board.proxy.faults = Faults(rate=1.0, kinds=(Fate.ERROR,))
-        assert all(answer.ok for answer in board.ask(100))
+        closed = board.ask(1)[0]
+        wait_for(lambda: board.agent.status()["spool"]["streams"]["events"]["backlog_envelopes"], what="the end of its envelope")
+        assert all(answer.ok for answer in board.ask(99))
         disk.fail()
         refused = wait_for(lambda: (answers := board.ask(2)) and not any(answer.ok for answer in answers) and answers, what="refusals")
         assert "disk" in refused[0].error
         assert "disk" in board.why()
         board.proxy.heal()
-        board.everything_arrives()  # sending needs no writing
+        wait_for(lambda: board.received().get((closed.stream, closed.seq)) == closed.payload, what="what was in a closed envelope")
         assert board.agent.stop() == 0, board.agent.tail(40)
         disk.repair()
         board.agent.start()
