@@ -46,7 +46,7 @@ def installed(wheel: Path, folder: Path) -> Path:
 
 def tested(python: Path, folder: Path) -> int:
     """Run the suites against what is installed; return pytest's exit code."""
-    for name in ("tests", "localcloud", "examples", "docs"):
+    for name in ("tests", "localcloud", "infra", "examples", "docs"):
         shutil.copytree(_ROOT / name, folder / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
     shutil.copy(_ROOT / "pyproject.toml", folder)
     said = subprocess.run([str(python), "-c", _WHERE], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
