@@ -79,7 +79,7 @@ class Agent:
         self._adopted = doors is not None
         self.doors = doors or Doors(
             Intake(config.inlets, sink=self._spool, clock=clock, metrics=metrics, descriptors=descriptors),
-            sources.Keeper(clock=clock, kinds=sources.makers()),
+            sources.Keeper(clock=clock),
         )
         self._intake, self._sources = self.doors.intake, self.doors.sources
 

@@ -9,12 +9,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from device_agent.cli import summary
-from device_agent.config import SECRET_FILES, Config, InputConfig
+from device_agent.config import Config, InputConfig
+from device_agent.config.setting import is_secret
 from device_agent.configfile import Loaded, units
 from device_agent.errors import ConfigError, SpoolError
 from device_agent.redact import path as shown
@@ -54,9 +55,9 @@ def local(loaded: Loaded) -> Iterator[Finding]:
     for source in config.inlets:
         yield from _openness(source)
     for position, entry in enumerate(config.input):
-        for key in SECRET_FILES:
-            if path := getattr(entry, key, ""):
-                yield from _secret(f"input {entry.name} {key}", places["input", position, key], Path(path))
+        for item in filter(is_secret, fields(entry)):
+            if path := getattr(entry, item.name):
+                yield from _secret(f"input {entry.name} {item.name}", places["input", position, item.name], Path(path))
     if config.aws.iot is not None:
         yield from _secret("aws.iot.private_key", places["aws", "iot", "private_key"], Path(config.aws.iot.private_key))
         for name in ("certificate", "ca"):

@@ -8,9 +8,11 @@ from enum import Enum
 from typing import Any, Final, get_args, get_origin
 
 from device_agent.cli import sample
-from device_agent.config import BOUNDS, CHOICES, KINDS, Config, InputConfig, SourceConfig, Unit
+from device_agent.config import ZEROMQ, Config, InputConfig, SourceConfig, Unit
+from device_agent.config.setting import bounds_of, choices_of, doc_of, unit_of
+from device_agent.config.sources import BUILT_IN
 from device_agent.configfile import environment, units
-from device_agent.configfile.build import hints, required, table_of, unit_of
+from device_agent.configfile.build import hints, required, table_of
 
 #: Values to show where the default is empty, or there is none; by the key's path.
 _EXAMPLES: Final = {
@@ -90,7 +92,7 @@ class Key:
     @property
     def says(self) -> str:
         """What it means, for people."""
-        return sample.doc(self.item)
+        return doc_of(self.item)
 
     @property
     def default(self) -> str:
@@ -103,7 +105,9 @@ class Key:
         hint = hints(self.table.type)[self.item.name]
         if isinstance(hint, type) and issubclass(hint, Enum):
             return tuple(str(member.value) for member in hint)
-        return CHOICES.get((self.table.type, self.item.name), ())
+        if self.name == "input.kind":
+            return (ZEROMQ, *BUILT_IN)
+        return choices_of(self.item)
 
     @property
     def kind(self) -> str:
@@ -115,8 +119,9 @@ class Key:
             return "list of texts"
         plain = {str: "text", int: "whole number", bool: "true or false"}
         kind = unit.value if unit is not Unit.NONE else plain[get_args(hint)[0] if get_args(hint) else hint]
-        if (self.table.type, self.item.name) in BOUNDS:
-            low, high = BOUNDS[self.table.type, self.item.name]
+        bounds = bounds_of(self.item)
+        if bounds is not None:
+            low, high = bounds
             kind += f", {units.show(low, unit)} to {units.show(high, unit)}"
         return kind
 
@@ -144,7 +149,7 @@ def tables(cls: type = Config, path: tuple[str, ...] = (), *, array: bool = Fals
         if inner is not None:
             yield from tables(inner, (*path, item.name), array=get_origin(hints(cls)[item.name]) is tuple)
         if inner is InputConfig:
-            yield from (Table(path=(item.name,), type=one, array=True, kind=kind) for kind, one in KINDS.items() if one is not inner)
+            yield from (Table(path=(item.name,), type=one, array=True, kind=kind) for kind, one in BUILT_IN.items())
 
 
 def keys(table: Table) -> Iterator[Key]:

@@ -12,9 +12,10 @@ from dataclasses import Field, fields
 from enum import Enum
 from typing import Any, get_origin
 
-from device_agent.config import DOC, Config, Unit
+from device_agent.config import Config, Unit
+from device_agent.config.setting import doc_of, unit_of
 from device_agent.configfile import units
-from device_agent.configfile.build import hints, required, table_of, unit_of
+from device_agent.configfile.build import hints, required, table_of
 
 _WIDTH = 110
 _HEADER = """\
@@ -49,7 +50,7 @@ def _keys(table: type, name: str, values: Mapping[str, Any]) -> Iterator[str]:
         if table_of(hints(table)[item.name]) is not None:
             inner.append(item)
             continue
-        yield from _comment(doc(item))
+        yield from _comment(doc_of(item))
         if item.name in values or required(item):
             yield f"{item.name} = {literal(values[item.name])}"
         else:
@@ -59,18 +60,12 @@ def _keys(table: type, name: str, values: Mapping[str, Any]) -> Iterator[str]:
         assert sub is not None
         array = get_origin(hints(table)[item.name]) is tuple
         yield ""
-        yield from _comment(doc(item))
+        yield from _comment(doc_of(item))
         yield f"# [[{name}.{item.name}]]" if array else f"# [{name}.{item.name}]"
         for key in fields(sub):
-            yield from _comment(doc(key))
+            yield from _comment(doc_of(key))
             value = literal("") if required(key) else default(key)
             yield f"# {key.name} = {value}"
-
-
-def doc(item: Field[Any]) -> str:
-    """Return the sentence of a key."""
-    text: str = item.metadata[DOC]
-    return text
 
 
 def summary(table: type) -> str:

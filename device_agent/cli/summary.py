@@ -48,7 +48,7 @@ def _inputs(config: Config) -> Iterator[tuple[str, ...]]:
             yield entry.name, entry.pattern.value, ways[0], entry.topic, to, size, "yes" if entry.curve else "no"
             yield from (("", "", way, "", "", "", "") for way in ways[1:])
         else:
-            yield entry.name, entry.kind, entry.place, entry.labelled, to, size, entry.encrypted
+            yield entry.name, entry.kind, entry.place, entry.TOPIC, to, size, entry.encrypted
 
 
 def _streams(config: Config) -> Iterator[tuple[str, ...]]:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
 
-from device_agent.config.setting import DOC, UNIT, Unit, setting
-from device_agent.config.sources import BROKERS, SECRET_FILES, HttpConfig, MqttConfig, SourceConfig
+from device_agent.config.setting import Unit, setting
+from device_agent.config.sources import HttpConfig, MqttConfig, SourceConfig
 from device_agent.config.zeromq import ZEROMQ, CurveConfig, InputConfig, Pattern, RouteConfig
-from device_agent.wire.limits import KIB, MAX_MESSAGE, MAX_READING, MIB
+from device_agent.wire.limits import KIB, MAX_MESSAGE, MIB
 
 __all__ = [
-    "BOUNDS", "BROKERS", "CHOICES", "DOC", "KINDS", "SECRET_FILES", "UNIT", "ZEROMQ", "AgentConfig", "AwsConfig", "Config", "CurveConfig",
-    "DeviceConfig", "HttpConfig", "InputConfig", "IotConfig", "MqttConfig", "Pattern", "RouteConfig", "SourceConfig", "SpoolConfig",
-    "StreamConfig", "Unit", "UplinkConfig", "WhenFull",
+    "ZEROMQ", "AgentConfig", "AwsConfig", "Config", "CurveConfig", "DeviceConfig", "HttpConfig", "InputConfig", "IotConfig", "MqttConfig",
+    "Pattern", "RouteConfig", "SourceConfig", "SpoolConfig", "StreamConfig", "Unit", "UplinkConfig", "WhenFull",
 ]  # fmt: skip
 
 
@@ -66,22 +64,27 @@ class SpoolConfig:
 
     directory: str = setting("Where the log lives; a directory of the agent's own, on the card or disk that must survive power cuts.")
     max_bytes: int = setting(
-        "Hard cap over everything in the directory: all streams, quarantine and journals. From 1 MiB.", unit=Unit.SIZE, default=256 * MIB
+        "Hard cap over everything in the directory: all streams, quarantine and journals. From 1 MiB.",
+        unit=Unit.SIZE,
+        bounds=(MIB, 2**50),
+        default=256 * MIB,
     )
     keep_free: int = setting(
-        "Space on the file system that is left to others: below it the spool counts as full.", unit=Unit.SIZE, default=16 * MIB
+        "Space on the file system that is left to others: below it the spool counts as full.",
+        unit=Unit.SIZE,
+        bounds=(0, 2**50),
+        default=16 * MIB,
     )
     when_full: WhenFull = setting(
         "At the cap: `block` (PULL and SUB are not read, REQ and DEALER are refused), `drop-oldest` or `drop-newest`.",
         default=WhenFull.BLOCK,
     )
     commit_interval: float = setting(
-        "How long readings of PULL and SUB inputs may wait for their fsync; what a crash may cost of them.", unit=Unit.DURATION, default=1.0
+        "How long readings of PULL and SUB inputs may wait for their fsync; what a crash may cost of them.",
+        unit=Unit.DURATION,
+        bounds=(0.0, 60.0),
+        default=1.0,
     )
-
-
-#: Tables of `[[input]]` by their `kind`.
-KINDS: Final[dict[str, type]] = {ZEROMQ: InputConfig, "mqtt": MqttConfig, "http": HttpConfig}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +93,14 @@ class StreamConfig:
 
     name: str = setting("Name of the stream; a partition of the lake.")
     queue: str = setting("URL of the SQS queue; `.fifo` at its end means FIFO.")
-    linger: float = setting("How long an envelope may wait for more readings.", unit=Unit.DURATION, default=5.0)
-    max_envelope: int = setting("Largest envelope; the default fills one billing unit of SQS.", unit=Unit.SIZE, default=64 * KIB)
+    linger: float = setting("How long an envelope may wait for more readings.", unit=Unit.DURATION, bounds=(0.0, 3600.0), default=5.0)
+    max_envelope: int = setting(
+        "Largest envelope; the default fills one billing unit of SQS.", unit=Unit.SIZE, bounds=(4 * KIB, MAX_MESSAGE), default=64 * KIB
+    )
     pack: bool = setting(
         "Many readings a message; `false`: each reading is a message of its own, for consumers that do not know envelopes.", default=True
     )
-    share: int = setting("Weight of this stream in the division of `spool.max_bytes`.", default=1)
+    share: int = setting("Weight of this stream in the division of `spool.max_bytes`.", bounds=(1, 1000), default=1)
     group: str = setting(
         "Message group id, with `{device}` and `{stream}`; empty: `{device}.{stream}` on FIFO, none on standard queues.", default=""
     )
@@ -110,22 +115,25 @@ class StreamConfig:
 class UplinkConfig:
     """`[uplink]`: how the agent sends."""
 
-    senders: int = setting("Requests in flight at most (threads).", default=3)
-    max_rate: int = setting("Cap on the bandwidth; 0: none.", unit=Unit.RATE, default=0)
-    connect_timeout: float = setting("For a connection to the endpoint.", unit=Unit.DURATION, default=10.0)
-    read_timeout: float = setting("For an answer of the endpoint.", unit=Unit.DURATION, default=30.0)
-    backoff_first: float = setting("First delay after a failure; doubles with each.", unit=Unit.DURATION, default=0.2)
-    backoff_cap: float = setting("Longest delay between tries.", unit=Unit.DURATION, default=60.0)
+    senders: int = setting("Requests in flight at most (threads).", bounds=(1, 16), default=3)
+    max_rate: int = setting("Cap on the bandwidth; 0: none.", unit=Unit.RATE, bounds=(0, 2**40), default=0)
+    connect_timeout: float = setting("For a connection to the endpoint.", unit=Unit.DURATION, bounds=(0.1, 300.0), default=10.0)
+    read_timeout: float = setting("For an answer of the endpoint.", unit=Unit.DURATION, bounds=(0.1, 300.0), default=30.0)
+    backoff_first: float = setting("First delay after a failure; doubles with each.", unit=Unit.DURATION, bounds=(0.01, 60.0), default=0.2)
+    backoff_cap: float = setting("Longest delay between tries.", unit=Unit.DURATION, bounds=(0.01, 3600.0), default=60.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
     """`[agent]`: the daemon itself."""
 
-    log_level: str = setting("`debug`, `info`, `warning` or `error`.", default="info")
-    drain: float = setting("At a stop: how long to read what ZeroMQ still holds.", unit=Unit.DURATION, default=2.0)
+    log_level: str = setting("`debug`, `info`, `warning` or `error`.", choices=("debug", "info", "warning", "error"), default="info")
+    drain: float = setting("At a stop: how long to read what ZeroMQ still holds.", unit=Unit.DURATION, bounds=(0.0, 300.0), default=2.0)
     flush: float = setting(
-        "At a stop: how long to go on sending. What is left is sent after the next start.", unit=Unit.DURATION, default=5.0
+        "At a stop: how long to go on sending. What is left is sent after the next start.",
+        unit=Unit.DURATION,
+        bounds=(0.0, 3600.0),
+        default=5.0,
     )
 
 
@@ -138,7 +146,7 @@ class Config:
     spool: SpoolConfig
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
-    input: tuple[InputConfig | MqttConfig | HttpConfig, ...] = ()
+    input: tuple[InputConfig | SourceConfig, ...] = ()
     stream: tuple[StreamConfig, ...] = ()
 
     @property
@@ -147,46 +155,6 @@ class Config:
         return tuple(entry if isinstance(entry, InputConfig) else entry.inlet for entry in self.input)
 
     @property
-    def sources(self) -> tuple[MqttConfig | HttpConfig, ...]:
+    def sources(self) -> tuple[SourceConfig, ...]:
         """The inputs that are not ZeroMQ."""
         return tuple(entry for entry in self.input if not isinstance(entry, InputConfig))
-
-
-#: Bounds that the loader enforces: (smallest, largest), in bytes, seconds or pieces.
-BOUNDS: Final[dict[tuple[type, str], tuple[float, float]]] = {
-    (SpoolConfig, "max_bytes"): (MIB, 2**50),
-    (SpoolConfig, "keep_free"): (0, 2**50),
-    (SpoolConfig, "commit_interval"): (0.0, 60.0),
-    (InputConfig, "high_water_mark"): (1, 1_000_000),
-    (InputConfig, "max_reading"): (1, MAX_READING),
-    (InputConfig, "max_connections"): (1, 100_000),
-    (MqttConfig, "window"): (1, 1000),
-    (MqttConfig, "max_reading"): (1, MAX_READING),
-    (MqttConfig, "qos"): (0, 1),
-    (MqttConfig, "keep_alive"): (5.0, 3600.0),
-    (MqttConfig, "session_expiry"): (0.0, 365 * 86400.0),
-    (HttpConfig, "window"): (1, 1000),
-    (HttpConfig, "max_reading"): (1, MAX_READING),
-    (HttpConfig, "max_connections"): (1, 10_000),
-    (StreamConfig, "linger"): (0.0, 3600.0),
-    (StreamConfig, "max_envelope"): (4 * KIB, MAX_MESSAGE),
-    (StreamConfig, "share"): (1, 1000),
-    (UplinkConfig, "senders"): (1, 16),
-    (UplinkConfig, "max_rate"): (0, 2**40),
-    (UplinkConfig, "connect_timeout"): (0.1, 300.0),
-    (UplinkConfig, "read_timeout"): (0.1, 300.0),
-    (UplinkConfig, "backoff_first"): (0.01, 60.0),
-    (UplinkConfig, "backoff_cap"): (0.01, 3600.0),
-    (AgentConfig, "drain"): (0.0, 300.0),
-    (AgentConfig, "flush"): (0.0, 3600.0),
-}
-
-#: Texts that the loader allows, where a key takes a few words only.
-CHOICES: Final[dict[tuple[type, str], tuple[str, ...]]] = {
-    (InputConfig, "kind"): tuple(KINDS),
-    (MqttConfig, "kind"): tuple(KINDS),
-    (HttpConfig, "kind"): tuple(KINDS),
-    (MqttConfig, "version"): ("5", "3.1.1"),
-    (InputConfig, "message_id"): ("none", "first-frame"),
-    (AgentConfig, "log_level"): ("debug", "info", "warning", "error"),
-}

@@ -70,7 +70,9 @@ class InputConfig:
     route: tuple[RouteConfig, ...] = setting("Topics that go to other streams.", default=())
     reply: str = setting('`rep` only: a fixed answer instead of `{"ok":true,"stream":...,"seq":...}`.', default="")
     message_id: str = setting(
-        "`router` only: `first-frame` (the answer begins with the reading's first frame) or `none` (answers in order).", default="none"
+        "`router` only: `first-frame` (the answer begins with the reading's first frame) or `none` (answers in order).",
+        choices=("none", "first-frame"),
+        default="none",
     )
     skip_probes: bool = setting(
         "`router` only: an empty frame alone is a peer's probe (ZMQ_PROBE_ROUTER) and skipped; `false`: it is an empty reading.",
@@ -81,9 +83,13 @@ class InputConfig:
         "ZMTP 1.0 may begin with any bytes, so what a port scan sends may become a reading.",
         default=True,
     )
-    high_water_mark: int = setting("Messages that ZeroMQ may hold a peer (ZMQ_RCVHWM); bounds memory: peers x this x size.", default=1000)
-    max_reading: int = setting("Largest reading that is taken, all frames together.", unit=Unit.SIZE, default=MAX_READING)
-    max_connections: int = setting("Peers at most; further ones are not accepted.", default=1000)
+    high_water_mark: int = setting(
+        "Messages that ZeroMQ may hold a peer (ZMQ_RCVHWM); bounds memory: peers x this x size.", bounds=(1, 1_000_000), default=1000
+    )
+    max_reading: int = setting(
+        "Largest reading that is taken, all frames together.", unit=Unit.SIZE, bounds=(1, MAX_READING), default=MAX_READING
+    )
+    max_connections: int = setting("Peers at most; further ones are not accepted.", bounds=(1, 100_000), default=1000)
     curve: CurveConfig | None = setting("Encryption and an allow-list of peers.", default=None)
 
     @property

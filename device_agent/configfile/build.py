@@ -13,10 +13,12 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from device_agent.config import BOUNDS, CHOICES, KINDS, UNIT, ZEROMQ, Config, InputConfig, Unit
+from device_agent.config import ZEROMQ, Config, InputConfig, SourceConfig, Unit, sources
+from device_agent.config.setting import bounds_of, choices_of, unit_of
 from device_agent.configfile import units
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
+from device_agent.errors import ConfigError
 
 _PLACEHOLDERS: Final[dict[Any, Any]] = {str: "", int: 1, float: 1.0, bool: False}
 _KINDS: Final = {str: "text in quotes", int: "a whole number", bool: "true or false"}
@@ -41,16 +43,22 @@ def table_of(hint: Any) -> type | None:
 
 def kind_of(table: type, element: object) -> type:
     """Return the type of one element of an array of tables: `[[input]]` has kinds."""
-    if table is InputConfig and isinstance(element, dict):
-        near = get_close_matches(str(element.get("kind", ZEROMQ)), KINDS, 1)  # a misspelled one must not make its keys unknown, too
-        return KINDS[near[0]] if near else table
-    return table
+    kind = element.get("kind", ZEROMQ) if table is InputConfig and isinstance(element, dict) else ZEROMQ
+    if kind == ZEROMQ:
+        return table
+    near = get_close_matches(str(kind), kinds(kind), 1)  # a misspelled one must not make its keys unknown, too
+    if not near or near[0] == ZEROMQ:
+        return table
+    try:
+        return sources.named(near[0])
+    except ConfigError:
+        return SourceConfig
 
 
-def unit_of(item: Field[Any]) -> Unit:
-    """Return how a key's number is written."""
-    unit: Unit = item.metadata.get(UNIT, Unit.NONE)
-    return unit
+def kinds(wanted: object = None) -> list[str]:
+    """Return the kinds of input; those of other packages only if `wanted` is not ours."""
+    ours = [ZEROMQ, *sources.BUILT_IN]
+    return ours if wanted in ours else [*ours, *sources.others()]
 
 
 def required(item: Field[Any]) -> bool:
@@ -73,7 +81,7 @@ def _table(cls: Any, value: object, path: Path, report: Report) -> Any:
         missing_told = False
     known = {item.name: item for item in fields(cls)}
     for name in value:
-        if name not in known:
+        if name not in known and cls is not SourceConfig:  # whose own keys are not known, because its kind cannot be used
             report.add((*path, name), f"unknown {'table' if isinstance(value[name], dict) else 'key'}{_home(cls, name, value)}")
     arguments = {}
     for name, item in known.items():
@@ -158,15 +166,17 @@ def _scalar(cls: type, item: Field[Any], hint: Any, value: object) -> Any:
         return hint(_choice(value, [member.value for member in hint]))
     if unit is not Unit.NONE:
         number = units.parse(value, unit)
-        return _bounded(cls, item, float(number) if hint is float else int(number), unit)
+        return _bounded(item, float(number) if hint is float else int(number), unit)
     if hint is str or NoneType in get_args(hint):
         text = _text(value, item.name)
         if not text and required(item):
             raise ValueError("must not be empty")
-        return _choice(text, list(CHOICES[cls, item.name])) if (cls, item.name) in CHOICES else text
+        if item.name == "kind" and issubclass(cls, InputConfig | SourceConfig):
+            return _kind(text)
+        return _choice(text, list(choices_of(item))) if choices_of(item) else text
     if type(value) is not hint:
         raise ValueError(f"must be {_KINDS[hint]}")
-    return _bounded(cls, item, value, unit) if hint is int else value
+    return _bounded(item, value, unit) if hint is int else value
 
 
 def _text(value: object, name: str) -> str:
@@ -184,8 +194,18 @@ def _choice(value: object, choices: list[str]) -> str:
     return value
 
 
-def _bounded(cls: type, item: Field[Any], value: Any, unit: Unit) -> Any:
-    low, high = BOUNDS.get((cls, item.name), (float("-inf"), float("inf")))
+def _kind(text: str) -> str:
+    kind = _choice(text, kinds(text))
+    if kind != ZEROMQ:
+        try:
+            sources.named(kind)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+    return kind
+
+
+def _bounded(item: Field[Any], value: Any, unit: Unit) -> Any:
+    low, high = bounds_of(item) or (float("-inf"), float("inf"))
     if not low <= value <= high:
         raise ValueError(f"must be from {units.show(low, unit)} to {units.show(high, unit)}")
     return value

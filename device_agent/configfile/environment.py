@@ -15,7 +15,8 @@ from dataclasses import fields
 from typing import Any, Final, get_origin
 
 from device_agent.config import Config, Unit
-from device_agent.configfile.build import hints, kind_of, table_of, unit_of
+from device_agent.config.setting import unit_of
+from device_agent.configfile.build import hints, kind_of, table_of
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import nearest
 

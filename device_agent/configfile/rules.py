@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from device_agent.config import Config, HttpConfig, InputConfig, Pattern, SourceConfig, StreamConfig, Unit
-from device_agent.configfile import endpoints, hosts, sources, units
+from device_agent.config import Config, InputConfig, Pattern, SourceConfig, StreamConfig, Unit, endpoints
+from device_agent.configfile import hosts, units
 from device_agent.configfile.lines import Path
 from device_agent.configfile.report import Report, nearest
 from device_agent.wire import names
@@ -49,7 +49,7 @@ def check(config: Config, document: dict[str, Any], report: Report) -> None:
         if isinstance(source, InputConfig):
             _input(source, where, written if isinstance(written, dict) else {}, report)
         else:
-            sources.check(source, where, report)
+            _source(source, where, report)
     _bound_twice(config, report)
 
 
@@ -171,6 +171,13 @@ def _streams_of(source: InputConfig | SourceConfig, path: Path, config: Config, 
         _known_stream(route.stream, (*where, "stream"), config, report)
 
 
+def _source(source: SourceConfig, path: Path, report: Report) -> None:
+    for key, text in source.mistakes():
+        where = (*path, *(key if isinstance(key, tuple) else (key,)))
+        if report.ok(where):
+            report.add(where, text)
+
+
 def _label(label: str, path: Path, report: Report) -> None:
     if not is_label(label):
         report.add(path, f"must be at most {MAX_LABEL} bytes of UTF-8")
@@ -237,7 +244,7 @@ def _bound_twice(config: Config, report: Report) -> None:
 
 def _bound(config: Config) -> Iterator[tuple[str, Path]]:
     for at, source in enumerate(config.input):
-        if isinstance(source, HttpConfig):
-            yield f"tcp://{source.listen}", ("input", at, "listen")
-        for position, endpoint in enumerate(source.bind if isinstance(source, InputConfig) else ()):
-            yield endpoint, ("input", at, "bind", position)
+        if isinstance(source, InputConfig):
+            yield from ((endpoint, ("input", at, "bind", position)) for position, endpoint in enumerate(source.bind))
+        else:
+            yield from ((endpoint, ("input", at, key)) for endpoint, key in source.binds)

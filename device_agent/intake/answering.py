@@ -15,7 +15,8 @@ from typing import cast
 
 import zmq
 
-from device_agent.config import BROKERS, InputConfig
+from device_agent.config import InputConfig
+from device_agent.config.sources import Inlet
 from device_agent.intake.channel import Channel
 from device_agent.intake.frames import TURN_BYTES, TURN_READINGS, FrameReader
 from device_agent.intake.native import library
@@ -195,7 +196,7 @@ class Answering(Channel):
     def too_large(self, reading: Oversize) -> None:
         """Refuse it at the door; of a broker's it is set aside, too: nobody else has it once the broker was told."""
         assert isinstance(reading.token, Slot)
-        if self.config.kind in BROKERS:
+        if isinstance(self.config, Inlet) and self.config.broker:
             self._sink.set_aside(reading.stream, reading.payload, reading.reason)
         self._refuse(reading.token, reading.reason, again=False)
 

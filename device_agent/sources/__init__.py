@@ -11,8 +11,8 @@ gets, `keeper` runs the sources in a thread each. One file a kind: `kinds` impor
 and its library, when an input of that kind is configured.
 """
 
-from device_agent.sources.keeper import Keeper, Place
-from device_agent.sources.kinds import makers, missing
-from device_agent.sources.port import Deliver, NotNow, Settled, Source
+from device_agent.sources.keeper import Keeper
+from device_agent.sources.kinds import missing
+from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
 
-__all__ = ["Deliver", "Keeper", "NotNow", "Place", "Settled", "Source", "makers", "missing"]
+__all__ = ["Deliver", "Keeper", "NotNow", "Place", "Settled", "Source", "missing"]

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -27,10 +26,9 @@ from typing import Any, Final, cast
 from aiohttp import WSMsgType, web
 
 from device_agent.config import HttpConfig
-from device_agent.sources import guard, secret
+from device_agent.sources import guard, secret, tls
 from device_agent.sources.guard import Guard
-from device_agent.sources.keeper import Place
-from device_agent.sources.port import Deliver, NotNow, Settled, Source
+from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
 from device_agent.wire.limits import MIB
 
 #: Bytes of a body with many lines.
@@ -91,7 +89,7 @@ class Http(Source):
             loop.remove_reader(stop)
 
     async def _listen(self, stopped: asyncio.Event) -> None:
-        tls = self._tls()
+        context = tls.server(self._settings)
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(
@@ -107,7 +105,7 @@ class Http(Source):
                 lambda: Guard(web_server(), self._guards, self._settings.max_connections, self._count),
                 host.strip("[]"),
                 int(port),
-                ssl=tls,
+                ssl=context,
                 backlog=128,
             )
         except OSError as error:
@@ -130,21 +128,6 @@ class Http(Source):
             for transport in self._guards:
                 transport.abort()  # its client does not read the last answer
             await asyncio.sleep(0)
-
-    def _tls(self) -> ssl.SSLContext | None:
-        settings = self._settings
-        if not settings.certificate:
-            return None
-        secret.check(settings.private_key, what="private_key")
-        try:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.client_ca or None)
-            context.load_cert_chain(settings.certificate, settings.private_key)
-        except (OSError, ssl.SSLError) as error:
-            raise NotNow(f"certificate, private_key or client_ca cannot be used: {error.strerror or error}") from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.client_ca:
-            context.verify_mode = ssl.CERT_REQUIRED
-        return context
 
     def _count(self) -> None:
         self.knows(peers=len(self._guards))

@@ -7,9 +7,7 @@ Promises: a source that fails, or has a bug, ends nothing else. A source whose c
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final
 
 import zmq
@@ -17,24 +15,12 @@ import zmq
 from device_agent import events
 from device_agent.backoff import Backoff
 from device_agent.clock import Clock
-from device_agent.config import HttpConfig, MqttConfig
+from device_agent.config import SourceConfig
 from device_agent.errors import NotNow
 from device_agent.seldom import Seldom
 from device_agent.sources.courier import Courier
-from device_agent.sources.port import Source
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What all sources of a configuration share."""
-
-    device: str  # its id
-    directory: Path  # where they may keep what they must know after a restart; made when one does
-
-
-#: Makes a source from its part of the configuration. Raises `NotNow`.
-Make = Callable[[Any, Place], Source]
-Settings = MqttConfig | HttpConfig
+from device_agent.sources.kinds import make
+from device_agent.sources.port import Place, Source
 
 _PAUSES: Final = (0.5, 60.0)  # seconds, at first and at most, between runs of a source that fails; with full jitter
 _GOOD: Final = 30.0  # seconds that a run must last to be a good one, after which the next failure counts as the first
@@ -44,21 +30,21 @@ _SLACK: Final = 15.0  # seconds beyond the drain time: one that is just connecti
 class Keeper:
     """All sources of one process; outlives the agents that a reload replaces."""
 
-    def __init__(self, *, clock: Clock, kinds: Mapping[str, Make]) -> None:
-        """Know how a source of each kind is made."""
-        self._clock, self._kinds = clock, kinds
+    def __init__(self, *, clock: Clock) -> None:
+        """Keep none yet."""
+        self._clock = clock
         self._kept: dict[str, _Kept] = {}
 
-    def keep(self, settings: Sequence[Settings], place: Place, *, drain: float) -> None:
+    def keep(self, settings: Sequence[SourceConfig], place: Place, *, drain: float) -> None:
         """Stop what is not among `settings` as it is; before the intake closes its sockets."""
         wanted = {one.name: (one, place) for one in settings}
         self._end([kept for name, kept in self._kept.items() if wanted.get(name) != (kept.settings, kept.place)], drain)
 
-    def start(self, settings: Sequence[Settings], place: Place, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    def start(self, settings: Sequence[SourceConfig], place: Place, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         """Start what does not run yet; the intake's sockets are open, in this `context`."""
         for one in settings:
             if one.name not in self._kept:
-                self._kept[one.name] = _Kept(one, place, context, self._clock, self._kinds[one.kind])
+                self._kept[one.name] = _Kept(one, place, context, self._clock)
                 self._kept[one.name].start()
 
     def stop(self, *, drain: float) -> None:
@@ -84,9 +70,9 @@ class Keeper:
 class _Kept:
     """One source with its thread."""
 
-    def __init__(self, settings: Settings, place: Place, context: zmq.Context[zmq.Socket[bytes]], clock: Clock, make: Make) -> None:
+    def __init__(self, settings: SourceConfig, place: Place, context: zmq.Context[zmq.Socket[bytes]], clock: Clock) -> None:
         self.settings, self.place = settings, place
-        self._context, self._clock, self._make = context, clock, make
+        self._context, self._clock = context, clock
         self._thread = threading.Thread(target=self._run, name=f"source-{settings.name}", daemon=True)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -138,7 +124,7 @@ class _Kept:
 
     def _once(self) -> None:
         inlet = self.settings.inlet
-        source = self._make(self.settings, self.place)
+        source = make(self.settings, self.place)
         courier = Courier(
             self._context, inlet.bind[0], window=self.settings.window, insists=source.insists, monotonic=self._clock.monotonic
         )

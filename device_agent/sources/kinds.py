@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
-from device_agent.config import HttpConfig, MqttConfig
+from device_agent.config import SourceConfig
 from device_agent.errors import ConfigError
-from device_agent.sources.keeper import Make, Place
-from device_agent.sources.port import Source
-
-#: By kind: the module and class, and what to install where the import fails.
-_KINDS: Final[dict[str, tuple[str, str, str]]] = {
-    "mqtt": ("mqtt", "Mqtt", "paho-mqtt 2.0 or newer: pip install 'device-agent[mqtt]', or Debian 13: apt install python3-paho-mqtt"),
-    "http": ("http", "Http", "aiohttp 3.8 or newer: pip install 'device-agent[http]', or Debian: apt install python3-aiohttp"),
-}
+from device_agent.sources.port import Place, Source
 
 
-def missing(settings: Sequence[MqttConfig | HttpConfig]) -> list[ConfigError]:
+def missing(settings: Sequence[SourceConfig]) -> list[ConfigError]:
     """Return a mistake for each input whose library is not installed."""
     found = []
     for one in settings:
         try:
-            _class(one.kind)
-        except ImportError:
-            text = f"input {one.name}: kind {one.kind} needs {_KINDS[one.kind][2]}"
-            found.append(ConfigError(text, key=("input", one.name, "kind")))
+            _class(one)
+        except ImportError as error:
+            needs = one.NEEDS or f"what {one.SOURCE} imports ({error})"
+            found.append(ConfigError(f"input {one.name}: kind {one.kind} needs {needs}", key=("input", one.name, "kind")))
     return found
 
 
-def makers() -> Mapping[str, Make]:
-    """Return how each kind is made."""
-    return {kind: _maker(kind) for kind in _KINDS}
+def make(settings: SourceConfig, place: Place) -> Source:
+    """Make the source of an input. Raises `NotNow`."""
+    return _class(settings)(settings, place)
 
 
-def _maker(kind: str) -> Make:
-    def make(settings: Any, place: Place) -> Source:
-        return _class(kind)(settings, place)
-
-    return make
-
-
-def _class(kind: str) -> Callable[[Any, Place], Source]:
-    module, name, _ = _KINDS[kind]
-    found: Callable[[Any, Place], Source] = getattr(import_module(f"device_agent.sources.{module}"), name)
+def _class(settings: SourceConfig) -> Callable[[Any, Place], Source]:
+    module, _, name = settings.SOURCE.partition(":")
+    found: Callable[[Any, Place], Source] = getattr(import_module(module), name)
     return found

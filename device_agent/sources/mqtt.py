@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import ssl
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -29,9 +28,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from device_agent import events
 from device_agent.config import MqttConfig
-from device_agent.sources import memory, secret
-from device_agent.sources.keeper import Place
-from device_agent.sources.port import Deliver, NotNow, Source
+from device_agent.sources import memory, secret, tls
+from device_agent.sources.port import Deliver, NotNow, Place, Source
 
 _CONNECT: Final = 10.0  # seconds for TCP and TLS, and again for the broker's CONNACK
 _TICK: Final = 1.0  # seconds between looks at the keep-alive
@@ -71,14 +69,11 @@ class Mqtt(Source):
 
     def _connect(self) -> paho.Client:
         settings, client = self._settings, self._client()
-        parts = urlsplit(settings.url)
-        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         session: dict[str, Any] = {"clean_start": False, "properties": self._session()} if self._five else {}
         try:
-            client.connect(parts.hostname or "", port, keepalive=int(settings.keep_alive), **session)
+            client.connect(*settings.address, keepalive=int(settings.keep_alive), **session)
         except ssl.SSLError as error:
-            said = getattr(error, "verify_message", None) or error.reason or str(error)
-            raise NotNow(f"{settings.url} cannot be trusted: {said}; check ca, and this board's clock") from None
+            raise tls.distrust(error, settings.url) from None
         except (OSError, ValueError) as error:  # ValueError: of a host name that cannot be one
             said = getattr(error, "strerror", None) or str(error)
             raise NotNow(f"{settings.url} does not answer: {said}; is the broker running, and the address right?") from None
@@ -99,21 +94,9 @@ class Mqtt(Source):
         if settings.username:
             password = secret.read(settings.password_file, what="password_file") if settings.password_file else None
             client.username_pw_set(settings.username, password)
-        if settings.url.startswith("mqtts:"):
-            client.tls_set_context(self._tls())
+        if settings.tls:
+            client.tls_set_context(tls.client(settings))
         return client
-
-    def _tls(self) -> ssl.SSLContext:
-        settings = self._settings
-        if settings.private_key:
-            secret.check(settings.private_key, what="private_key")
-        try:
-            context = ssl.create_default_context(cafile=settings.ca or None)
-            if settings.certificate:
-                context.load_cert_chain(settings.certificate, settings.private_key)
-        except (OSError, ssl.SSLError) as error:
-            raise NotNow(f"ca, certificate or private_key cannot be used: {error.strerror or error}") from None
-        return context
 
     def _session(self) -> Properties:
         found = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]

@@ -17,11 +17,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from device_agent.errors import NotNow
 
-__all__ = ["Deliver", "NotNow", "Settled", "Source"]
+__all__ = ["Deliver", "NotNow", "Place", "Settled", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What all sources of a configuration share."""
+
+    device: str  # its id
+    directory: Path  # where they may keep what they must know after a restart; made when one does
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tomllib
 from copy import deepcopy
-from dataclasses import MISSING
+from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
@@ -14,12 +14,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from device_agent import config
+from device_agent.cli.keytable import tables
 from device_agent.config import Config, Pattern, Unit, WhenFull
+from device_agent.config.setting import bounds_of, choices_of, doc_of
 from device_agent.configfile import environment, units
 from device_agent.configfile.build import hints
 from device_agent.configfile.lines import find_lines
 from device_agent.wire.limits import KIB, MIB
 from tests.config.samples import GOOD, changed, load, mistakes
+
+ITEMS = [item for table in tables() for item in fields(table.type)]
 
 
 def test_defaults_and_written_values_become_the_types() -> None:
@@ -73,13 +77,12 @@ def test_durations_are_shown_as_they_are_read(micros: int) -> None:
     assert units.parse(units.show(micros / 10**6, Unit.DURATION), Unit.DURATION) == micros / 10**6
 
 
-def test_every_bound_and_choice_names_a_key_and_holds_its_default() -> None:
-    for (cls, name), (low, high) in config.BOUNDS.items():
-        default = next(field.default for field in cls.__dataclass_fields__.values() if field.name == name)
-        assert not isinstance(default, int | float) or low <= default <= high, (cls, name)
-    for (cls, name), choices in config.CHOICES.items():
-        default = cls.__dataclass_fields__[name].default
-        assert default is MISSING or default in choices
+def test_every_key_has_a_sentence_and_a_default_within_its_bounds_and_choices() -> None:
+    for item in ITEMS:
+        bounds, choices = bounds_of(item), choices_of(item)
+        assert bounds is None or item.default is MISSING or bounds[0] <= item.default <= bounds[1], item.name
+        assert not choices or item.default is MISSING or item.default in choices, item.name
+        assert doc_of(item).endswith((".", ")")), item.name
 
 
 # Variables
@@ -173,7 +176,7 @@ FULL = tomllib.loads(
         'stream = "telemetry"\ntopic = "first-frame"\n[[input.route]]\ntopic = "a"\nstream = "events"\n[input.curve]\nsecret_key = "k"\n',
     )
 )
-KEYS = sorted({key for cls in (Config, *[t for t, _ in config.BOUNDS], config.AwsConfig, config.IotConfig) for key in hints(cls)})
+KEYS = sorted({item.name for item in ITEMS} | set(hints(Config)))
 
 
 @given(st.data())

@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 
 from device_agent.clock import SystemClock
-from device_agent.config import HttpConfig, MqttConfig
+from device_agent.config import SourceConfig
 from device_agent.descriptors import Descriptors
 from device_agent.intake import Intake
 from device_agent.metrics import InputMetrics, Metrics
-from device_agent.sources import Keeper, Place, makers
+from device_agent.sources import Keeper, Place
 from tests.intake.conftest import Sink
 from tests.lab.agent import wait_for
-
-Settings = MqttConfig | HttpConfig
 
 
 class Board:
@@ -28,15 +26,15 @@ class Board:
         self.metrics = Metrics()
         self.place = Place("board-7", folder / "sources")
         self._intake: Intake | None = None
-        self._keeper = Keeper(clock=SystemClock(), kinds=makers())
+        self._keeper = Keeper(clock=SystemClock())
 
-    def start(self, *settings: Settings) -> None:
+    def start(self, *settings: SourceConfig) -> None:
         """Start, and wait until each source has its connection."""
         self.begin(*settings)
         for one in settings:
             wait_for(lambda one=one: self.status(one.name)["stands"], what="the source")  # type: ignore[misc]
 
-    def begin(self, *settings: Settings) -> None:
+    def begin(self, *settings: SourceConfig) -> None:
         self._intake = Intake(
             [one.inlet for one in settings], sink=self.sink, clock=SystemClock(), metrics=self.metrics,
             descriptors=Descriptors(self.metrics.process),

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from device_agent.config import HttpConfig, MqttConfig, RouteConfig
+from device_agent.config import HttpConfig, MqttConfig, RouteConfig, SourceConfig
 from device_agent.ports import Verdict
 from tests.lab.agent import wait_for
 from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, publisher
-from tests.sources.conftest import Board, Settings, board
+from tests.sources.conftest import Board, board
 
 __all__ = ["board"]  # fixture
 
@@ -28,7 +28,7 @@ PAYLOADS = [b"plain", b"", b"\0\xff\0", "Grüße".encode(), b"x" * 100_000]
 class Side(Protocol):
     """The other side of a source: a program that sends."""
 
-    def settings(self, **changes: Any) -> Settings:
+    def settings(self, **changes: Any) -> SourceConfig:
         """Return the configuration of an input for it, called `in`."""
 
     def send(self, *payloads: bytes, topic: str = "a/b") -> None:
