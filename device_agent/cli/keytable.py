@@ -45,6 +45,8 @@ _EXAMPLES: Final = {
     "input.client_id": '"board-7.sensors"',
     "input.username": '"agent"',
     "input.password_file": '"/etc/device-agent/keys/mqtt-password"',
+    "input.endpoints": '["tcp://127.0.0.1:5560", "ipc:///run/sensors/humidity"]',
+    "input.request": '"read"',
     "input.token_file": '"/etc/device-agent/keys/http-token"',
     "input.ca": '"/etc/ssl/certs/ca-certificates.crt"',
     "input.client_ca": '"/etc/device-agent/keys/clients.pem"',

@@ -23,7 +23,7 @@ from device_agent.errors import ConfigError
 _PLACEHOLDERS: Final[dict[Any, Any]] = {str: "", int: 1, float: 1.0, bool: False}
 _KINDS: Final = {str: "text in quotes", int: "a whole number", bool: "true or false"}
 #: Keys whose text may hold line ends and the like: what goes over a socket, not what names something.
-_FREE_TEXT: Final = {"reply", "topic", "subscribe"}
+_FREE_TEXT: Final = {"reply", "request", "topic", "subscribe"}
 
 
 @cache

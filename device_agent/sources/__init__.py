@@ -7,12 +7,16 @@ Promises
 
 How: a source is itself a ZeroMQ program. It passes each message to the intake over a DEALER in this process (`courier`), and acknowledges
 to its own side when the durable reply comes; the receiver stays the only one that touches the spool. `port` is what a source is and
-gets, `keeper` runs the sources in a thread each. One file a kind: `kinds` imports it,
-and its library, when an input of that kind is configured.
+gets, `keeper` runs the sources in a thread each. One file a kind: `kinds` imports it, and its library, when an input of that kind is
+configured. Other packages bring kinds of their own (docs/sources.md).
 """
 
+from device_agent.config.setting import Unit, setting
+from device_agent.config.sources import BrokerConfig, SourceConfig
 from device_agent.sources.keeper import Keeper
 from device_agent.sources.kinds import missing
 from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
 
-__all__ = ["Deliver", "Keeper", "NotNow", "Place", "Settled", "Source", "missing"]
+__all__ = [
+    "BrokerConfig", "Deliver", "Keeper", "NotNow", "Place", "Settled", "Source", "SourceConfig", "Unit", "missing", "setting",
+]  # fmt: skip

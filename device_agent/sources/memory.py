@@ -1,6 +1,6 @@
 """Memory: what a source must know after a restart, a few bytes in a file of its own beside the spool.
 
-Promises: after a crash the file holds what was there before or what was written, and nothing between; one that cannot be read is empty.
+Promises: after a crash the file holds what was there before or what was written, and nothing between; one with something else is empty.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 
 
 def recall(path: Path) -> list[str]:
-    """Return the texts in the file; none if there is no file, or it holds something else."""
+    """Return the texts in the file; none if there is no file, or it holds something else. Raises OSError."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return []
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 

@@ -17,6 +17,7 @@ socket is read all the same, for the answers to pings, but for a flood that no w
 from __future__ import annotations
 
 import ssl
+import time
 from typing import Any, Final, cast
 
 import paho.mqtt.client as paho
@@ -51,7 +52,7 @@ class Mqtt(Source):
         self._deliver: Deliver
         self._received = 0
         self._refused = ""
-        self._accepted = False
+        self._standing = False
         self._lost = ""
 
     @property
@@ -107,6 +108,7 @@ class Mqtt(Source):
     # The loop
 
     def _loop(self, client: paho.Client, deliver: Deliver) -> None:
+        patience = time.monotonic() + _CONNECT
         while True:
             self._acknowledge(client, deliver)
             connection = client.socket()
@@ -114,6 +116,9 @@ class Mqtt(Source):
                 raise NotNow(self._refused or self._lost or f"{self._settings.url} has closed the connection")
             if deliver.finished:
                 return
+            if not self._standing and time.monotonic() > patience:
+                older = ', or set version = "3.1.1" if it is an old one' if self._five else ""
+                raise NotNow(f"{self._settings.url} takes connections, but says nothing: is it an MQTT broker? Restart it{older}")
             file = connection.fileno()
             reads = not deliver.stopping and deliver.under_way < _SURPLUS * self._settings.window
             if deliver.wait([file] if reads else [], _TICK, writing=[file] if client.want_write() else []):
@@ -175,6 +180,7 @@ class Mqtt(Source):
         if refused:
             self._refused = f"{self._settings.url} refuses to subscribe to {', '.join(refused)}; ask its administrator, or correct topics"
             return
+        self._standing = True
         self.knows(peers=1)
         self.on_stand()
 

@@ -28,13 +28,23 @@ kind = "http"
 stream = "telemetry"
 """
 )
+POLL = (
+    GOOD
+    + """
+[[input]]
+name = "ask"
+kind = "poll"
+stream = "telemetry"
+endpoints = ["tcp://127.0.0.1:1"]
+"""
+)
 FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the end"
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (MQTT.replace('"mqtt"', '"mqt"'), "33: input.kind: must be one of zeromq, mqtt, http; did you mean mqtt?"),
+        (MQTT.replace('"mqtt"', '"mqt"'), "33: input.kind: must be one of zeromq, mqtt, http, poll; did you mean mqtt?"),
         (MQTT.replace('topics = ["a/#"]\n', ""), "31: input.topics: missing; it has no default"),
         (MQTT.replace('["a/#"]', "[]"), '35: input.topics: must not be empty; "#" is everything'),
         (MQTT.replace("a/#", "a#"), f"35: input.topics: 'a#' {FILTER}"),
@@ -59,6 +69,13 @@ FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the
         (HTTP + 'client_ca = "/ca.pem"', "31: input.certificate: missing; client_ca is given, and only TLS has certificates"),
         (HTTP + 'certificate = "/c.pem"', "31: input.private_key: missing; certificate is given, and one is of no use without the other"),
         (HTTP + 'listen = "127.0.0.1:5555"', "35: input.listen: 'tcp://127.0.0.1:5555' cannot be bound beside 'tcp://127.0.0.1:5555', line 13"),
+        (POLL.replace('["tcp://127.0.0.1:1"]', "[]"), '35: input.endpoints: must not be empty, such as endpoints = ["tcp://127.0.0.1:5560"]'),
+        (POLL.replace("tcp://127.0.0.1:1", "inproc://x"), "35: input.endpoints: 'inproc://x': only tcp and ipc carry a question and its answer to another process"),
+        (POLL.replace("127.0.0.1:1", "*:1"), "35: input.endpoints: 'tcp://*:1': '*' is only for bind; name the host to connect to"),
+        (POLL.replace('1:1"]', '1:1", "tcp://127.0.0.1:1"]'), "35: input.endpoints: 'tcp://127.0.0.1:1' stands here twice"),
+        (POLL.replace('1:1"]', '1:1", "tcp://127.0.0.1:2"]') + "window = 1", "36: input.window: must be at least the number of endpoints, 2: all may answer at once"),
+        (POLL + 'every = "1s"\ntimeout = "2s"', "37: input.timeout: must be at most `every`: a question ends before the next"),
+        (POLL + 'every = "1ms"', "36: input.every: must be from 10ms to 24h"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_line(text: str, line: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from device_agent.config.sources import BUILT_IN
 from tests.test_architecture import FILES, imports, module_name
 
 #: Names of calls that make a descriptor, in the standard library, pyzmq, boto3 and the spool's file-system seam.
@@ -75,6 +76,17 @@ SITES = {
     ("output", "_never_wait", "socket.socket"): "none is made: it wraps the copy",
     ("sources.courier", "Courier.__init__", "context.socket"): SOURCE,
     ("sources.courier", "Courier.__init__", "os.eventfd"): SOURCE,
+    ("sources.http", "Http._listen", "asyncio.get_running_loop().create_server"): SOURCE,
+    ("sources.memory", "recall", "path.read_bytes"): SOURCE,
+    ("sources.memory", "remember", "new.open"): SOURCE,
+    ("sources.memory", "remember", "os.open"): SOURCE,
+    ("sources.mqtt", "Mqtt._client", "tls.client"): SOURCE,
+    ("sources.mqtt", "Mqtt._loop", "client.socket"): "none is made: it looks at paho's",
+    ("sources.poll", "Poll.__init__", "zmq.Context"): SOURCE,
+    ("sources.poll", "Poll._open", "self._context.socket"): SOURCE,
+    ("sources.secret", "read", "Path(path).read_text"): SOURCE,
+    ("sources.tls", "client", "context.load_cert_chain"): SOURCE,
+    ("sources.tls", "server", "context.load_cert_chain"): SOURCE,
     ("spool.appender", "Appender._writable", "self._files.open"): STREAM,
     ("spool.files", "RealFiles.__init__", "ctypes.CDLL"): HELD,
     ("spool.files", "RealFiles.list", "os.scandir"): WITHIN,
@@ -126,10 +138,10 @@ SITES = {
 
 
 def running() -> set[str]:
-    """Modules that `device-agent run` imports."""
+    """Modules that `device-agent run` imports; those of sources it finds by their names."""
     paths = {module_name(path): path for path in FILES}
     found: set[str] = set()
-    todo = ["device_agent.daemon"]
+    todo = ["device_agent.daemon", *(kind.SOURCE.partition(":")[0] for kind in BUILT_IN.values())]
     while todo:
         name = todo.pop()
         if name in found or name not in paths:

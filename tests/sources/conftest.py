@@ -35,12 +35,21 @@ class Board:
             wait_for(lambda one=one: self.status(one.name)["stands"], what="the source")  # type: ignore[misc]
 
     def begin(self, *settings: SourceConfig) -> None:
+        """Start, and do not wait."""
+        self.open(*settings)
+        self.start_sources(*settings)
+
+    def start_sources(self, *settings: SourceConfig) -> None:
+        assert self._intake is not None
+        self._keeper.start(settings, self.place, self._intake.context)
+
+    def open(self, *settings: SourceConfig) -> None:
+        """Start what the sources need."""
         self._intake = Intake(
             [one.inlet for one in settings], sink=self.sink, clock=SystemClock(), metrics=self.metrics,
             descriptors=Descriptors(self.metrics.process),
         )  # fmt: skip
         self._intake.start()
-        self._keeper.start(settings, self.place, self._intake.context)
 
     def status(self, name: str = "in") -> dict[str, Any]:
         return self._keeper.status()[name]

@@ -240,3 +240,17 @@ def read_packet(connection: socket.socket) -> tuple[int, bytes] | None:
     if len(head) < 2:
         return None
     return head[0], connection.recv(head[1], socket.MSG_WAITALL) if head[1] else b""
+
+
+@pytest.mark.parametrize(("version", "advice"), [("5", ', or set version = "3.1.1" if it is an old one'), ("3.1.1", "")])
+def test_a_server_that_takes_the_connection_and_says_nothing_is_named(
+    board: Board, monkeypatch: pytest.MonkeyPatch, version: str, advice: str
+) -> None:
+    """An MQTT 3.1.1 broker may ignore a client of version 5 (amqtt does)."""
+    monkeypatch.setattr("device_agent.sources.mqtt._CONNECT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"mqtt://127.0.0.1:{silent.getsockname()[1]}"
+        board.begin(settings(url, version=version))
+        expected = f"{url} takes connections, but says nothing: is it an MQTT broker? Restart it{advice}"
+        wait_for(lambda: board.problem() == expected, what="the problem")
+        board.stop_sources(drain=5.0)
