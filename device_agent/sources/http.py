@@ -1,6 +1,6 @@
 """Channel Adapter for HTTP: a server that answers when the readings are on disk.
 
-    POST /v1/readings/<topic>      any body is a reading; `application/x-ndjson`: each line is one
+    POST /v1/readings/<topic>      any body is a reading; `application/x-ndjson`: each line is one; CloudEvents 1.0: each event is one
     GET  /v1/readings/<topic>      upgraded to a WebSocket: each message is a reading, and gets the same answer as a text
 
 Answers: 200 `{"ok":true,"first":17,"last":19}` after the disk; 503 with Retry-After where there is no room, 413 for what is never taken,
@@ -26,7 +26,7 @@ from typing import Any, Final, cast
 from aiohttp import WSMsgType, web
 
 from device_agent.config import HttpConfig
-from device_agent.sources import guard, secret, tls
+from device_agent.sources import cloudevents, guard, secret, tls
 from device_agent.sources.guard import Guard
 from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
 from device_agent.wire.limits import MIB
@@ -36,6 +36,7 @@ BODY: Final = MIB
 _RETRY: Final = "1"  # seconds, for Retry-After
 _PATH: Final = "/v1/readings"
 _LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+_SEVERAL: Final = _LINES | {cloudevents.BATCH}
 _PING: Final = 30.0  # seconds between pings of a WebSocket
 _STOP: Final = 1.0  # seconds for connections to end at a stop
 
@@ -165,7 +166,7 @@ class Http(Source):
     async def _post(self, request: web.Request, topic: str | None) -> web.StreamResponse:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             return _answer(415, "bodies are taken as they are: send without Content-Encoding")
-        several = request.content_type in _LINES
+        several = request.content_type in _SEVERAL
         limit = BODY if several else self._settings.max_reading
         if (request.content_length or 0) > limit:
             return _answer(413, f"the body has {request.content_length} bytes; at most {limit} are taken")
@@ -176,7 +177,10 @@ class Http(Source):
             return _answer(408, f"the body did not come within {guard.PATIENCE:.0f} s")
         if body is None:
             return _answer(413, f"the body has more than {limit} bytes")
-        readings = [line for line in body.split(b"\n") if line.strip()] if several else [body]
+        try:
+            readings = _readings(request, body)
+        except cloudevents.EventError as error:
+            return _answer(400, f"{error}; see CloudEvents 1.0, HTTP protocol binding")
         status, said = await self._take(readings, topic)
         return _say(status, said)
 
@@ -233,6 +237,21 @@ async def _body(request: web.Request, limit: int) -> bytes | None:
         if len(found) > limit:
             return None
     return bytes(found)
+
+
+def _readings(request: web.Request, body: bytes) -> list[bytes]:
+    """Return what a body holds. Raises `EventError`."""
+    kind = request.content_type
+    if kind in _LINES:
+        return [line for line in body.split(b"\n") if line.strip()]
+    if kind == cloudevents.BATCH:
+        return cloudevents.split(body)
+    if kind == cloudevents.STRUCTURED:
+        return [cloudevents.check(body)]
+    if "ce-specversion" in request.headers:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        return [cloudevents.from_headers(body, headers, request.headers.get("Content-Type", ""))]
+    return [body]
 
 
 def _is_local(host: str) -> bool:

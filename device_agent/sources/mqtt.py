@@ -29,7 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from device_agent import events
 from device_agent.config import MqttConfig
-from device_agent.sources import memory, secret, tls
+from device_agent.sources import cloudevents, memory, secret, tls
 from device_agent.sources.port import Deliver, NotNow, Place, Source
 
 _CONNECT: Final = 10.0  # seconds for TCP and TLS, and again for the broker's CONNACK
@@ -48,6 +48,7 @@ class Mqtt(Source):
         super().__init__()
         self._settings = settings
         self._subscribed = place.directory / f"{settings.name}.json"
+        self._source = cloudevents.origin(place, settings.name)
         self._id = settings.client_id or f"{place.device}.{settings.name}"
         self._deliver: Deliver
         self._received = 0
@@ -186,7 +187,24 @@ class Mqtt(Source):
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         self._received += 1
-        self._deliver.offer((message.mid, message.qos), bytes(message.payload), topic=message.topic)
+        payload = bytes(message.payload)
+        if self._settings.properties:
+            payload = self._event(message, payload)
+        self._deliver.offer((message.mid, message.qos), payload, topic=message.topic)
+
+    def _event(self, message: paho.MQTTMessage, payload: bytes) -> bytes:
+        said = message.properties  # version 5
+        found: dict[str, Any] = said.json() if said is not None else {}  # type: ignore[no-untyped-call]
+        return cloudevents.wrap(
+            payload,
+            source=self._source,
+            content_type=found.get("ContentType", ""),
+            attributes={
+                "subject": message.topic, "qos": message.qos, "retain": message.retain, "redelivered": message.dup,
+                "responsetopic": found.get("ResponseTopic"), "correlationdata": found.get("CorrelationData"),
+                "expiry": found.get("MessageExpiryInterval"), "headers": cloudevents.texts(found.get("UserProperty", ())),
+            },
+        )  # fmt: skip
 
     def _on_disconnect(
         self, _client: paho.Client, _data: object, _flags: paho.DisconnectFlags, reason: ReasonCode, _properties: Properties | None

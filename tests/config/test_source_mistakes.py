@@ -51,7 +51,7 @@ FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the
         (MQTT.replace("a/#", "a/#/b"), f"35: input.topics: 'a/#/b' {FILTER}"),
         (MQTT.replace("a/#", "a+/b"), f"35: input.topics: 'a+/b' {FILTER}"),
         (MQTT.replace("a/#", "$share//a"), f"35: input.topics: '$share//a' {FILTER}"),
-        (MQTT + "hwm = 1", "36: input.hwm: unknown key; known here: name, kind, stream, route, window, max_reading, url, username, password_file, ca, certificate, private_key, topics, qos, version, client_id, keep_alive, session_expiry"),
+        (MQTT + "hwm = 1", "36: input.hwm: unknown key; known here: name, kind, stream, route, window, max_reading, url, username, password_file, ca, certificate, private_key, properties, topics, qos, version, client_id, keep_alive, session_expiry"),
         (MQTT + 'url = "localhost"', "36: input.url: 'localhost' is not a broker's URL, mqtt://localhost:1883 or mqtts://broker.example:8883"),
         (MQTT + 'url = "mqtt://u:s3cret@h"', "36: input.url: must not hold a user name or password; see username and password_file"),
         (MQTT + 'url = "mqtt://h/path"', "36: input.url: must end with the port, mqtt://localhost:1883 or mqtts://broker.example:8883"),

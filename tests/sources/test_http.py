@@ -85,6 +85,39 @@ def test_the_answer_tells_the_numbers_and_lines_are_readings(board: Board, clien
     assert board.topics() == ["a", "a", "a", "a", None]
 
 
+EVENT = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","data":1.50}'
+
+
+def test_cloudevents_are_readings_in_all_three_modes(board: Board, client: Any) -> None:
+    http_ = client()
+    assert http_.post(EVENT, Content_Type="application/cloudevents+json; charset=utf-8") == (200, {"ok": True, "first": 1, "last": 1})
+    batch = b"[" + EVENT + b", " + EVENT + b"]"
+    assert http_.post(batch, Content_Type="application/cloudevents-batch+json") == (200, {"ok": True, "first": 2, "last": 3})
+    headers = {"ce_specversion": "1.0", "ce_id": "7", "ce_source": "/s", "ce_type": "t", "ce_unit": "%C2%B0C"}
+    assert http_.post(b"21.50", Content_Type="application/json", **headers) == (200, {"ok": True, "first": 4, "last": 4})
+    found = board.sink.payloads()
+    assert found[:3] == [EVENT] * 3
+    assert bytes(found[3]) == (
+        b'{"specversion":"1.0","id":"7","source":"/s","type":"t","unit":"\\u00b0C","datacontenttype":"application/json","data":21.50}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"Content_Type": "application/cloudevents+json"}, "that is not JSON"),
+        ({"Content_Type": "application/cloudevents-batch+json"}, "a batch is an array of events"),
+        ({"ce_specversion": "1.0", "ce_id": "7", "ce_type": "t"}, "an event has 'source', a text"),
+        ({"ce_specversion": "1.0", "ce_id": "7", "ce_type": "t", "ce_source": "/", "ce_a_b": "1"}, "ce-a-b names no attribute"),
+    ],
+)
+def test_what_is_no_cloudevent_is_400_with_the_reason(board: Board, client: Any, headers: dict[str, str], why: str) -> None:
+    status, said = client().post(b"x", **headers)
+    assert (status, said["ok"], said["again"]) == (400, False, False)
+    assert why in said["error"]
+    assert board.sink.payloads() == []
+
+
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status", "word"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import threading
@@ -9,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from device_agent.config import MqttConfig
 from device_agent.ports import Verdict
@@ -138,6 +143,32 @@ def test_publishers_of_every_quality_are_heard(board: Board, broker: Mosquitto) 
         for qos in (0, 1, 2):
             client.send(b"%d" % qos, qos=qos)
         assert board.sink.wait_for(3) == [b"0", b"1", b"2"]
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_what_the_broker_says_is_kept_when_asked_for(board: Board, broker: Mosquitto, version: str) -> None:
+    board.start(settings(broker.url, version=version, properties=True))
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ContentType, properties.CorrelationData, properties.ResponseTopic = "text/plain", b"\xff", "answers"
+    properties.UserProperty = [("Sensor-Id", "7"), ("Sensor-Id", "8")]
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.publish("a/b", b"warm", qos=1, properties=properties).wait_for_publish(60)
+    client.disconnect()
+    client.loop_stop()
+    event = json.loads(bytes(board.sink.wait_for(1)[0]))
+    assert event.pop("id")
+    expected = {
+        "specversion": "1.0", "source": "/devices/board-7/inputs/in", "type": "device-agent.message.v1", "subject": "a/b", "qos": 1,
+        "retain": False, "redelivered": False,
+    }  # fmt: skip
+    if version == "5":
+        said = {"responsetopic": "answers", "correlationdata": "ff", "headers": '[["Sensor-Id","7"],["Sensor-Id","8"]]'}
+        assert event == expected | said | {"datacontenttype": "text/plain", "data": "warm"}
+    else:
+        assert event == expected | {"data_base64": "d2FybQ=="}
+    assert board.topics() == ["a/b"]
 
 
 def test_without_acknowledgements_messages_are_taken_all_the_same(board: Board, broker: Mosquitto) -> None:

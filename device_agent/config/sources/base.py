@@ -85,6 +85,10 @@ class BrokerConfig(SourceConfig):
     ca: str = setting("TLS only: path of the CA bundle; empty: the system's.", default="")
     certificate: str = setting("TLS only: path of this client's certificate (PEM).", default="")
     private_key: str = setting("Path of its private key (PEM); must be readable by the agent alone (0600).", secret=True, default="")
+    properties: bool = setting(
+        "Keep what the broker says about a message: the reading is a CloudEvent, the payload in `data` or `data_base64`.",
+        default=False,
+    )
 
     BROKER: ClassVar[bool] = True
     #: The scheme of its URL without and with TLS, each with its usual port.
