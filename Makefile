@@ -45,6 +45,10 @@ $(VENV)/.drain: $(VENV)/.installed device_agent/intake/native/drain.c tools/drai
 demo: setup ## The whole pipeline on live readings of this machine; SECONDS=0 keeps running
 	@$(BIN)/python -m localcloud.demo --seconds $(SECONDS)
 
+.PHONY: pattern
+pattern: setup ## A messaging pattern from the programs to the lake: NAME=survey; without a name, the list of them
+	@$(BIN)/python -m localcloud.pattern $(NAME)
+
 .PHONY: test test-repeat
 test: setup ## All offline tests
 	@$(PYTEST) $(ARGS)

@@ -27,14 +27,14 @@ RANKS: list[set[str]] = [
     {"device_agent.intake", "device_agent.sources", "device_agent.spool", "device_agent.uplink"},
     {"device_agent.operate"},
     {"device_agent.agent"},
-    {"device_agent.daemon"},
+    {"device_agent.daemon", "device_agent.embedded"},
     {"device_agent.cli"},
 ]  # fmt: skip
 #: Ranks whose members stand on the same floor but do build on each other: errors under config, and so on.
 NEIGHBOURS = {2}
 #: What an external library may be imported by.
 ONLY_IN = {
-    "zmq": ("device_agent.intake", "device_agent.sources"),
+    "zmq": ("device_agent.intake", "device_agent.sources", "device_agent.embedded"),
     "boto3": ("device_agent.uplink", "device_agent.operate"),
     "botocore": ("device_agent.uplink", "device_agent.operate"),
 }

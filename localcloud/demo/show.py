@@ -15,10 +15,11 @@ from rich.table import Table
 from localcloud import athena
 from localcloud.cloud import LocalCloud
 from localcloud.demo import story
-from localcloud.demo.processes import Board, ProcessError
+from localcloud.demo.board import Board
 from localcloud.deploy import DeployError
 from localcloud.interrupts import Interrupts
 from localcloud.ministack import StartError
+from localcloud.processes import ProcessError
 
 _SQL = """\
 SELECT stream, topic, count(*) AS readings,

@@ -15,7 +15,7 @@ from typing import Any
 from device_agent import status
 from localcloud.cloud import LocalCloud
 from localcloud.demo import books
-from localcloud.demo.processes import Board
+from localcloud.demo.board import Board
 
 #: What happens when, as shares of the run.
 CUT, RESTORE, KILL = 0.3, 0.5, 0.7
@@ -47,7 +47,7 @@ class Result:
 
 def play(cloud: LocalCloud, board: Board, *, seconds: float, say: Say, waits: Callable[[], None] = lambda: None) -> Result:
     """Run the story; `seconds` 0 means until KeyboardInterrupt, without outage and kill: then `waits` is called, and the story goes on."""
-    board.start_agent()
+    board.start()
     _start_programs(board)
     say(f"programs: {', '.join(f'{name} {rate}/s' for name, rate in _RATES.items())} readings of this machine, over PULL, SUB and REP")
     try:
@@ -96,10 +96,10 @@ def _restore(cloud: LocalCloud, _board: Board, say: Say) -> None:
 
 
 def _kill(_cloud: LocalCloud, board: Board, say: Say) -> None:
-    assert board.agent is not None
-    board.agent.kill()
+    assert board.process is not None
+    board.process.kill()
     say("        -- agent killed with kill -9, and started again")
-    board.start_agent()
+    board.start()
 
 
 def _line(board: Board) -> str:

@@ -14,7 +14,7 @@ import zmq
 
 from localcloud import LocalCloud, athena
 from localcloud.demo import books, story
-from localcloud.demo.processes import Board
+from localcloud.demo.board import Board
 
 pytestmark = pytest.mark.e2e
 
@@ -57,7 +57,7 @@ def test_whatever_bytes_a_program_sends_arrive_as_they_were(cloud: LocalCloud, b
         [b"a", b"", b"c"],
         [b"r" * 500_000],
     ]
-    board.start_agent()
+    board.start()
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
         push.connect(f"tcp://127.0.0.1:{board.pull}")
         for reading in readings:
@@ -82,7 +82,7 @@ def _frames(row: dict[str, Any]) -> tuple[str | None, list[bytes]]:
 
 
 def test_sql_answers_what_was_sent(cloud: LocalCloud, board: Board) -> None:
-    board.start_agent()
+    board.start()
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
         push.connect(f"tcp://127.0.0.1:{board.pull}")
         for number in range(100):
@@ -96,8 +96,8 @@ def test_sql_answers_what_was_sent(cloud: LocalCloud, board: Board) -> None:
 
 
 def test_a_second_agent_on_the_same_spool_says_so_and_changes_nothing(board: Board, tmp_path: Path) -> None:
-    board.start_agent()
-    from localcloud.demo.processes import Process
+    board.start()
+    from localcloud.processes import Process
 
     second = Process.start("second", ["-m", "device_agent.cli", "run", "--config", str(board.config)], log=tmp_path / "log")
     assert second.popen.wait(120) == 2

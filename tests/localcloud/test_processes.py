@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from localcloud.cloud import ROOT
-from localcloud.demo.processes import Process
+from localcloud.processes import Process
 
 _STARTER = """
 import sys, time
 from pathlib import Path
-from localcloud.demo.processes import Process
+from localcloud.processes import Process
 started = Process.start("sleeper", ["-c", "import time; print('up', flush=True); time.sleep(600)"], log=Path(sys.argv[1]))
 print(started.popen.pid, flush=True)
 time.sleep(600)
@@ -50,7 +50,7 @@ def test_a_killed_demo_leaves_no_program_behind(tmp_path: Path) -> None:
 
 
 def test_a_program_without_its_starter_does_not_begin(tmp_path: Path) -> None:
-    tied = ROOT / "localcloud" / "demo" / "tied.py"
+    tied = ROOT / "localcloud" / "tied.py"
     done = subprocess.run([sys.executable, str(tied), "1", "-c", "print('ran')"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
 
