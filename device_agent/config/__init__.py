@@ -16,8 +16,8 @@ from device_agent.config.zeromq import ZEROMQ, CurveConfig, InputConfig, Pattern
 from device_agent.wire.limits import KIB, MAX_MESSAGE, MIB
 
 __all__ = [
-    "ZEROMQ", "AgentConfig", "AwsConfig", "CoapConfig", "Config", "CurveConfig", "DeviceConfig", "HttpConfig", "InputConfig", "IotConfig", "MqttConfig",
-    "Pattern", "RouteConfig", "SourceConfig", "SpoolConfig", "StreamConfig", "Unit", "UplinkConfig", "WhenFull",
+    "ZEROMQ", "AgentConfig", "AwsConfig", "CoapConfig", "Config", "CurveConfig", "DeviceConfig", "HttpConfig", "InputConfig", "IotConfig",
+    "MqttConfig", "Pattern", "RouteConfig", "SourceConfig", "SpoolConfig", "StreamConfig", "Unit", "UplinkConfig", "WhenFull",
 ]  # fmt: skip
 
 

@@ -3,8 +3,8 @@
     POST /v1/readings/<topic>      the body is a reading; large ones come block-wise (RFC 7959)
     GET  /.well-known/core         what there is (RFC 6690)
 
-Answers: 2.04 with `{"ok":true,"first":17,"last":17}` after the disk; 5.03 with Max-Age where there is no room, 4.13 for what is never taken,
-and 4.00, 4.01, 4.02, 4.04, 4.05, 4.08 for what is asked in a wrong way, each with its reason as text.
+Answers: 2.04 with `{"ok":true,"first":17,"last":17}` after the disk; 5.03 with Max-Age where there is no room, 4.13 for what is never
+taken, and 4.00, 4.01, 4.02, 4.04, 4.05, 4.08 for what is asked in a wrong way, each with its reason as text.
 
 Promises: what is under way is bounded by `window`, what is put together by `max_transfers`, what is remembered by `REMEMBERED`; more is
 refused at once, and answers are short, so a forged sender gains little. Beyond loopback nobody is served without the token. It goes in

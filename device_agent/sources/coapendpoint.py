@@ -145,7 +145,7 @@ class Endpoint:
         exchange.answer = encode(Message(kind=kind, code=code, mid=mid, token=exchange.token, options=options, payload=payload))
         self._put(exchange.answer, exchange.address)
         if kind is Kind.CON:
-            self._await(exchange.answer, exchange.address, mid, random.uniform(*_AGAIN), _TIMES)
+            self._await(exchange.answer, exchange.address, mid, random.uniform(*_AGAIN), _TIMES)  # noqa: S311  # no secret
 
     def _await(self, answer: bytes, address: Address, mid: int, seconds: float, times: int) -> None:
         def again() -> None:

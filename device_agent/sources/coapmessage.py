@@ -136,7 +136,10 @@ def _extended(data: bytes, nibble: int, at: int) -> tuple[int, int]:
 
 def encode(message: Message) -> bytes:
     """Return the datagram of a message."""
-    parts = [bytes((_VERSION << 6 | message.kind << 4 | len(message.token), message.code, message.mid >> 8, message.mid & 0xFF)), message.token]
+    parts = [
+        bytes((_VERSION << 6 | message.kind << 4 | len(message.token), message.code, message.mid >> 8, message.mid & 0xFF)),
+        message.token,
+    ]
     last = 0
     for number, value in message.options:
         delta, more_delta = _nibble(number - last)

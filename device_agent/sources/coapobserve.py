@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Final
 
 from aiocoap import GET, Context, Message
-from aiocoap.error import Error
+from aiocoap.error import ConRetransmitsExceeded, Error
 
 from device_agent import events
 from device_agent.backoff import Backoff
@@ -187,5 +187,7 @@ class _Resource:
 
 
 def _text(error: Exception) -> str:
+    if isinstance(error, ConRetransmitsExceeded):
+        return "no answer came; is it switched on, and the address right?"
     cause = error.__cause__ or error
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
