@@ -21,7 +21,7 @@ import hmac
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from device_agent.config import CoapConfig
 from device_agent.sources import secret, watch
@@ -57,6 +57,12 @@ class Coap(Source):
         self._deliver: Deliver
         self._endpoint: Endpoint
         self._bodies: Assemblies
+        self._counts: Endpoint | None = None  # what it counts, once it listens
+
+    def status(self) -> dict[str, Any]:
+        """See `Source`. `malformed`: datagrams that were no CoAP; `unsent`: answers that the system did not take."""
+        counts = self._counts
+        return super().status() | ({} if counts is None else {"malformed": counts.malformed, "unsent": counts.unsent})
 
     def run(self, deliver: Deliver) -> None:
         """See `Source`."""
@@ -90,7 +96,7 @@ class Coap(Source):
         except OSError as error:
             raise NotNow(f"cannot listen on {settings.listen} (UDP): {error.strerror}; choose another address or port") from None
         self._bodies = Assemblies(limit=settings.max_transfers, size=settings.max_reading, monotonic=loop.time)
-        self._endpoint = Endpoint(bound, self._serve)
+        self._endpoint = self._counts = Endpoint(bound, self._serve)
         self._endpoint.open()
         host, port = bound.getsockname()[:2]
         self.knows(endpoints=[f"coap://{f'[{host}]' if ':' in host else host}:{port}/{'/'.join(_PATH)}", *settings.observe])

@@ -7,8 +7,7 @@ Promises
   which is sent again until it is acknowledged.
 - What is no CoAP is counted and not answered. An answer to what is no request has 4 bytes.
 
-Why not aiocoap's server: it remembers each request with its answer and a timer for 247 seconds, and each option number that it does not
-know for ever, both without a bound. A flood of datagrams, whose senders may be forged, fills the memory.
+Why not aiocoap's server: what it remembers has no bound, and a flood of datagrams with forged senders fills the memory (decision 57).
 """
 
 from __future__ import annotations

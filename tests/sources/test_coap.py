@@ -178,6 +178,26 @@ def test_a_port_that_is_taken_is_told_and_taken_when_it_is_free(board: Board) ->
     wait_for(lambda: board.status()["stands"], what="the port")
 
 
+def test_a_token_that_others_can_read_is_no_start(board: Board, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cret")
+    file.chmod(0o644)
+    board.begin(settings(token_file=str(file)))
+    wait_for(lambda: "run: chmod 600" in board.problem(), what="the problem")
+
+
+@pytest.mark.parametrize("listen", ["localhost:0", "[::1]:0"])
+def test_names_and_ipv6_can_be_listened_on(board: Board, listen: str) -> None:
+    if listen[0] == "[" and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("needs IPv6")
+    board.start(settings(listen=listen))
+    host, _, port = board.url.removeprefix("coap://").split("/")[0].rpartition(":")
+    with socket.socket(socket.AF_INET6 if host == "[::1]" else socket.AF_INET, socket.SOCK_DGRAM) as coap:
+        coap.settimeout(WAIT)
+        coap.sendto(encode(Message(kind=Kind.CON, code=Code.POST, mid=1, options=READINGS, payload=b"x")), (host.strip("[]"), int(port)))
+        assert decode(coap.recv(1000)).code == Code.CHANGED
+
+
 # Messages that come late, or twice
 
 
@@ -285,7 +305,9 @@ def test_rubbish_harms_nobody(board: Board, client: Any) -> None:
     coap = client()
     rng = random.Random(15)
     good = encode(coap.message(b"payload", options=[*READINGS, (Option.BLOCK1, uint(14)), (Option.URI_QUERY, b"token=x")]))
-    for _ in range(3000):
+    for turn in range(3000):
+        if turn % 50 == 0:
+            coap.post(b"between")  # so that the system drops none
         data = bytearray(rng.randbytes(rng.randrange(80)) if rng.random() < 0.3 else good)
         for _ in range(rng.randrange(4)):
             if data:
@@ -294,6 +316,7 @@ def test_rubbish_harms_nobody(board: Board, client: Any) -> None:
     coap.put(b"\x40\x02\x00\x01" + b"\x00" * 60_000)
     assert coap.post(b"the end").code == Code.CHANGED
     assert b"the end" in board.sink.payloads()
+    assert board.status()["malformed"] > 500
     assert board.problem() == ""
 
 
