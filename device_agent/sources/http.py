@@ -26,7 +26,7 @@ from typing import Any, Final, cast
 from aiohttp import WSMsgType, web
 
 from device_agent.config import HttpConfig
-from device_agent.sources import cloudevents, guard, secret, tls
+from device_agent.sources import cloudevents, guard, secret, tls, watch
 from device_agent.sources.guard import Guard
 from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
 from device_agent.wire.limits import MIB
@@ -79,15 +79,8 @@ class Http(Source):
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-        answers, stop = self._deliver.descriptors
-        loop.add_reader(answers, self._settle)
-        loop.add_reader(stop, stopped.set)
-        try:
+        with watch.watched(self._deliver, self._settle) as stopped:
             await self._listen(stopped)
-        finally:
-            loop.remove_reader(answers)
-            loop.remove_reader(stop)
 
     async def _listen(self, stopped: asyncio.Event) -> None:
         context = tls.server(self._settings)
@@ -119,11 +112,8 @@ class Http(Source):
         self.on_stand()
         try:
             await stopped.wait()
-            asyncio.get_running_loop().remove_reader(self._deliver.descriptors[1])  # it stays readable
             await _close(server)
-            while not self._deliver.finished:
-                await asyncio.sleep(0.01)
-                self._settle()
+            await watch.finish(self._deliver, self._settle)
         finally:
             await runner.cleanup()
             for transport in self._guards:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from device_agent.config import HttpConfig, MqttConfig
+from device_agent.config import CoapConfig, HttpConfig, MqttConfig
+from device_agent.config.sources import BUILT_IN
 from tests.config.samples import GOOD, load, mistakes
 
 MQTT = (
@@ -38,13 +39,14 @@ stream = "telemetry"
 endpoints = ["tcp://127.0.0.1:1"]
 """
 )
+COAP = HTTP.replace('"http"', '"coap"')
 FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the end"
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (MQTT.replace('"mqtt"', '"mqt"'), "33: input.kind: must be one of zeromq, mqtt, http, poll; did you mean mqtt?"),
+        (MQTT.replace('"mqtt"', '"mqt"'), f"33: input.kind: must be one of zeromq, {', '.join(BUILT_IN)}; did you mean mqtt?"),
         (MQTT.replace('topics = ["a/#"]\n', ""), "31: input.topics: missing; it has no default"),
         (MQTT.replace('["a/#"]', "[]"), '35: input.topics: must not be empty; "#" is everything'),
         (MQTT.replace("a/#", "a#"), f"35: input.topics: 'a#' {FILTER}"),
@@ -76,6 +78,17 @@ FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the
         (POLL.replace('1:1"]', '1:1", "tcp://127.0.0.1:2"]') + "window = 1", "36: input.window: must be at least the number of endpoints, 2: all may answer at once"),
         (POLL + 'every = "1s"\ntimeout = "2s"', "37: input.timeout: must be at most `every`: a question ends before the next"),
         (POLL + 'every = "1ms"', "36: input.every: must be from 10ms to 24h"),
+        (COAP + 'listen = "5683"', "35: input.listen: '5683' is not an address and a port, 127.0.0.1:5683 or [::1]:5683"),
+        (COAP + 'listen = "0.0.0.0:5683"', "35: input.listen: anybody on the network could send to 0.0.0.0: set token_file, or listen on 127.0.0.1"),
+        (COAP + 'listen = ""', "35: input.listen: is empty, and so is observe: there is nothing to receive"),
+        (COAP + 'listen = ""\nobserve = ["coap://h/a"]\ntoken_file = "/t"', "37: input.token_file: is for clients of listen, which is empty"),
+        (COAP + 'observe = ["coap://h/a", "http://h/a"]', "35: input.observe: 'http://h/a' is not a resource, coap://10.0.0.5/sensors/light"),
+        (COAP + 'observe = ["coap://h:x/a"]', "35: input.observe: 'coap://h:x/a' is not a resource, coap://10.0.0.5/sensors/light"),
+        (COAP + 'observe = ["coaps://h/a"]', "35: input.observe: must begin with coap://; CoAP over DTLS is not supported"),
+        (COAP + 'observe = ["coap://h/a", "coap://h/a"]', "35: input.observe: 'coap://h/a' is given twice"),
+        (COAP + f'observe = ["coap://h/{"a" * 260}"]', "35: input.observe: its host and path are its topic, and longer than 256 bytes"),
+        (COAP + "max_transfers = 0", "35: input.max_transfers: must be from 1 to 1000"),
+        (COAP + COAP.replace(GOOD, "").replace("scripts", "two"), "36: input.listen: 'udp://127.0.0.1:5683' cannot be bound beside 'udp://127.0.0.1:5683', line 31"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_line(text: str, line: str) -> None:
@@ -91,3 +104,9 @@ def test_what_is_right_is_taken_with_the_defaults_and_variables_of_its_kind() ->
         assert isinstance(http, HttpConfig)
         assert http.listen == listen
     assert load(HTTP + 'listen = "0.0.0.0:1"\ntoken_file = "/t"').sources
+    for listen in ("[::1]:5683", "localhost:5683", "", "0.0.0.0:1"):
+        more = 'token_file = "/t"' if "0.0.0.0" in listen else 'observe = ["coap://[fe80::1]:5684/a?b=c", "coap://h"]'
+        coap = load(COAP + f'listen = "{listen}"\n{more}').sources[0]
+        assert isinstance(coap, CoapConfig)
+        assert (coap.listen, coap.max_transfers) == (listen, 16)
+    assert load(COAP + 'listen = "127.0.0.1:5555"').sources  # UDP beside the TCP of ZeroMQ

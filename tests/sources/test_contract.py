@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import urllib.error
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import aiocoap
 import pytest
 
-from device_agent.config import HttpConfig, MqttConfig, RouteConfig, SourceConfig
+from device_agent.config import CoapConfig, HttpConfig, MqttConfig, RouteConfig, SourceConfig
 from device_agent.ports import Verdict
 from tests.lab.agent import wait_for
 from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, publisher
@@ -20,7 +22,7 @@ from tests.sources.conftest import Board, board
 
 __all__ = ["board"]  # fixture
 
-KINDS = ["mqtt-5", "mqtt-3.1.1", "mqtt-amqtt", "http"]
+KINDS = ["mqtt-5", "mqtt-3.1.1", "mqtt-amqtt", "http", "coap"]
 #: Any bytes may be a reading.
 PAYLOADS = [b"plain", b"", b"\0\xff\0", "Grüße".encode(), b"x" * 100_000]
 
@@ -53,8 +55,8 @@ class MqttSide:
         self._broker.wait_for_connections(1)  # the publisher's
 
 
-class HttpSide:
-    """Sends again until it is taken, as a client should."""
+class AskingSide:
+    """A client that sends again until it is taken, as it should."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -65,8 +67,8 @@ class HttpSide:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def settings(self, **changes: Any) -> HttpConfig:
-        return HttpConfig(**({"name": "in", "kind": "http", "stream": "telemetry", "listen": "127.0.0.1:0"} | changes))
+    def settings(self, **changes: Any) -> SourceConfig:
+        raise NotImplementedError
 
     def send(self, *payloads: bytes, topic: str = "a/b") -> None:
         with self._work:
@@ -88,6 +90,21 @@ class HttpSide:
                     self._queue.pop(0)
 
     def _post(self, payload: bytes, topic: str) -> bool:
+        """Return whether it is done: taken, or never will be."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        with self._work:
+            self._ended = True
+            self._work.notify()
+        self._thread.join()
+
+
+class HttpSide(AskingSide):
+    def settings(self, **changes: Any) -> HttpConfig:
+        return HttpConfig(**({"name": "in", "kind": "http", "stream": "telemetry", "listen": "127.0.0.1:0"} | changes))
+
+    def _post(self, payload: bytes, topic: str) -> bool:
         try:
             with urllib.request.urlopen(f"{self._board.url}/{topic}", data=payload, timeout=60) as answer:
                 return bool(json.load(answer)["ok"])
@@ -97,17 +114,41 @@ class HttpSide:
         except (OSError, KeyError, ValueError, urllib.error.URLError):
             return False  # the agent has gone; it is sent again
 
-    def close(self) -> None:
-        with self._work:
-            self._ended = True
-            self._work.notify()
-        self._thread.join()
+
+class CoapSide(AskingSide):
+    """aiocoap's client, with a loop and a context for each run of requests."""
+
+    def settings(self, **changes: Any) -> CoapConfig:
+        return CoapConfig(**({"name": "in", "kind": "coap", "stream": "telemetry", "listen": "127.0.0.1:0"} | changes))
+
+    def _run(self) -> None:
+        with asyncio.Runner() as runner:
+            self._runner = runner
+            super()._run()
+
+    def _post(self, payload: bytes, topic: str) -> bool:
+        try:
+            return self._runner.run(self._ask(payload, f"{self._board.url}/{topic}"))
+        except (aiocoap.error.Error, KeyError, OSError):
+            return False  # the agent has gone; it is sent again
+
+    async def _ask(self, payload: bytes, uri: str) -> bool:
+        context = await aiocoap.Context.create_client_context(transports=["simple6"])
+        try:
+            async with asyncio.timeout(10):
+                answer = await context.request(aiocoap.Message(code=aiocoap.POST, uri=uri, payload=payload)).response
+        finally:
+            await context.shutdown()
+        return answer.code != aiocoap.SERVICE_UNAVAILABLE
+
+
+ASKING: dict[str, type[AskingSide]] = {"http": HttpSide, "coap": CoapSide}
 
 
 @pytest.fixture(params=KINDS)
-def side(request: pytest.FixtureRequest, tmp_path: Path, board: Board) -> Iterator[MqttSide | HttpSide]:
-    if request.param == "http":
-        client = HttpSide(board)
+def side(request: pytest.FixtureRequest, tmp_path: Path, board: Board) -> Iterator[MqttSide | AskingSide]:
+    if request.param in ASKING:
+        client = ASKING[request.param](board)
         yield client
         board.stop()
         client.close()
@@ -150,7 +191,7 @@ def test_what_was_not_on_disk_when_the_agent_died_comes_again(board: Board, side
     wait_for(lambda: acknowledged(side, board), what="the acknowledgement")
     board.sink.hold = True
     side.send(b"one", b"two")
-    board.sink.wait_for(2)  # kept and one at least; http sends one at a time
+    board.sink.wait_for(2)  # kept and one at least; http and coap send one at a time
     board.crash()
     board.sink.hold = False
     board.start(side.settings())
@@ -220,4 +261,4 @@ def committed(board: Board) -> list[Any]:
 
 
 def acknowledged(side: Side, board: Board) -> bool:
-    return not isinstance(side, HttpSide) or not side._queue
+    return not isinstance(side, AskingSide) or not side._queue

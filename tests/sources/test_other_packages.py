@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from device_agent.config.sources import BUILT_IN
 from localcloud.ministack import fake_credentials
 from tests.lab.agent import wait_for
 
@@ -116,4 +117,4 @@ def test_a_package_that_cannot_be_used_is_named(tmp_path: Path, source: str, rea
 
 def test_a_kind_that_nobody_brings_names_those_that_are_there(tmp_path: Path) -> None:
     environ = package(tmp_path, documented()) | {"PYTHONPATH": str(DOCS.parents[1])}
-    assert "input.kind: must be one of zeromq, mqtt, http, poll" in said(tmp_path, environ, "", "check")[1]
+    assert f"input.kind: must be one of zeromq, {', '.join(BUILT_IN)}\n" in said(tmp_path, environ, "", "check")[1]

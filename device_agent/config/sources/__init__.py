@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from device_agent.config.sources.base import BrokerConfig, Inlet, Mistake, SourceConfig
+from device_agent.config.sources.coap import CoapConfig
 from device_agent.config.sources.http import HttpConfig
 from device_agent.config.sources.mqtt import MqttConfig
 from device_agent.config.sources.poll import PollConfig
@@ -17,10 +18,13 @@ from device_agent.errors import ConfigError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-__all__ = ["BUILT_IN", "BrokerConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "PollConfig", "SourceConfig", "named", "others"]
+__all__ = [
+    "BUILT_IN", "BrokerConfig", "CoapConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "PollConfig", "SourceConfig", "named",
+    "others",
+]  # fmt: skip
 
 #: Our own kinds.
-BUILT_IN: Final[dict[str, type[SourceConfig]]] = {"mqtt": MqttConfig, "http": HttpConfig, "poll": PollConfig}
+BUILT_IN: Final[dict[str, type[SourceConfig]]] = {"mqtt": MqttConfig, "http": HttpConfig, "coap": CoapConfig, "poll": PollConfig}
 _GROUP: Final = "device_agent.sources"
 
 
