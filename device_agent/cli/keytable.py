@@ -45,6 +45,7 @@ _EXAMPLES: Final = {
     "input.client_id": '"board-7.sensors"',
     "input.username": '"agent"',
     "input.password_file": '"/etc/device-agent/keys/mqtt-password"',
+    "input.destination": '"/queue/hello"',
     "input.token_file": '"/etc/device-agent/keys/http-token"',
     "input.ca": '"/etc/ssl/certs/ca-certificates.crt"',
     "input.client_ca": '"/etc/device-agent/keys/clients.pem"',
