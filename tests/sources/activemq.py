@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import pytest
 import stomp
@@ -55,7 +55,9 @@ class StompBroker:
     """What the brokers share: a process on ports of its own."""
 
     #: Headers of a message that the broker keeps on disk.
-    persistent: dict[str, str] = {"persistent": "true"}  # noqa: RUF012  # read only
+    persistent: ClassVar[dict[str, str]] = {"persistent": "true"}
+    #: What stands for all further words in the name of a topic.
+    everything = ""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,6 +99,8 @@ class StompBroker:
 
 class ActiveMq(StompBroker):
     """ActiveMQ 5; `tls`: key store, trust store and their password, and every client shows a certificate."""
+
+    everything = ">"
 
     def __init__(self, folder: Path, *, tls: tuple[Path, Path, str] | None = None) -> None:
         if not (HOME / "bin/activemq.jar").exists() or not JAVA.exists():

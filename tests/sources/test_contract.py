@@ -12,15 +12,17 @@ from typing import Any, Protocol
 
 import pytest
 
-from device_agent.config import HttpConfig, MqttConfig, RouteConfig, SourceConfig
+from device_agent.config import HttpConfig, MqttConfig, RouteConfig, SourceConfig, StompConfig
 from device_agent.ports import Verdict
 from tests.lab.agent import wait_for
+from tests.sources.activemq import ActiveMq, Sender, StompBroker, own_name, sender
 from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, publisher
 from tests.sources.conftest import Board, board
+from tests.sources.rabbitstomp import RabbitStomp
 
 __all__ = ["board"]  # fixture
 
-KINDS = ["mqtt-5", "mqtt-3.1.1", "mqtt-amqtt", "http"]
+KINDS = ["mqtt-5", "mqtt-3.1.1", "mqtt-amqtt", "http", "stomp-activemq", "stomp-rabbitmq"]
 #: Any bytes may be a reading.
 PAYLOADS = [b"plain", b"", b"\0\xff\0", "Grüße".encode(), b"x" * 100_000]
 
@@ -51,6 +53,29 @@ class MqttSide:
 
     def wait_until_the_agent_has_gone(self) -> None:
         self._broker.wait_for_connections(1)  # the publisher's
+
+
+class StompSide:
+    """All topics of a name, durably: RabbitMQ's client subscribes to one queue only, and ActiveMQ is slow to give such messages again."""
+
+    def __init__(self, broker: StompBroker, client: Sender) -> None:
+        self._broker, self._client = broker, client
+        self._name = own_name()
+        self._all = f"/topic/{self._name}.{broker.everything}"
+
+    def settings(self, **changes: Any) -> StompConfig:
+        given = {"name": "in", "kind": "stomp", "stream": "telemetry", "url": self._broker.url, "destination": self._all, "durable": True}
+        return StompConfig(**(given | changes))
+
+    def label(self, topic: str) -> str:
+        """Return what the broker calls it; RabbitMQ takes no more than 255 bytes of a name."""
+        return f"{self._all.rpartition('.')[0]}.{topic.replace('/', '.')}"[:262]
+
+    def send(self, *payloads: bytes, topic: str = "a/b") -> None:
+        self._client.send(*payloads, to=self.label(topic))
+
+    def wait_until_the_agent_has_gone(self) -> None:
+        """It may come back at once: it had the broker's receipt."""
 
 
 class HttpSide:
@@ -104,8 +129,20 @@ class HttpSide:
         self._thread.join()
 
 
+@pytest.fixture(scope="module")
+def activemq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ActiveMq]:
+    with ActiveMq(tmp_path_factory.mktemp("activemq")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def rabbitstomp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitStomp]:
+    with RabbitStomp(tmp_path_factory.mktemp("rabbitmq")) as made:
+        yield made
+
+
 @pytest.fixture(params=KINDS)
-def side(request: pytest.FixtureRequest, tmp_path: Path, board: Board) -> Iterator[MqttSide | HttpSide]:
+def side(request: pytest.FixtureRequest, tmp_path: Path, board: Board) -> Iterator[MqttSide | HttpSide | StompSide]:
     if request.param == "http":
         client = HttpSide(board)
         yield client
@@ -114,6 +151,14 @@ def side(request: pytest.FixtureRequest, tmp_path: Path, board: Board) -> Iterat
         return
     folder = tmp_path / "broker"
     folder.mkdir()
+    if request.param.startswith("stomp"):
+        server = request.getfixturevalue("activemq" if request.param == "stomp-activemq" else "rabbitstomp")
+        with sender(server) as program:
+            yield StompSide(server, program)
+            board.sink.hold = False
+            board.sink.commit()
+            board.stop()
+        return
     with (Amqtt if request.param == "mqtt-amqtt" else Mosquitto)(folder) as broker, publisher(broker) as client_:
         yield MqttSide(broker, client_, "5" if request.param == "mqtt-5" else "3.1.1")
         board.sink.hold = False
@@ -125,12 +170,12 @@ def test_messages_arrive_in_order_whatever_their_bytes(board: Board, side: Side)
     board.start(side.settings())
     side.send(*PAYLOADS)
     assert board.sink.wait_for(len(PAYLOADS)) == PAYLOADS
-    assert board.topics() == ["a/b"] * len(PAYLOADS)
+    assert board.topics() == [label(side, "a/b")] * len(PAYLOADS)
     wait_for(lambda: board.counters.replies == len(PAYLOADS), what="all answers")
 
 
 def test_topics_lead_to_streams(board: Board, side: Side) -> None:
-    board.start(side.settings(route=(RouteConfig(topic="a/alarm", stream="events"),)))
+    board.start(side.settings(route=(RouteConfig(topic=label(side, "a/alarm"), stream="events"),)))
     side.send(b"1", topic="a/b")
     side.send(b"2", topic="a/alarm/fire")
     side.send(b"3", topic="a/b")
@@ -217,6 +262,11 @@ def test_a_stop_ends_in_time_though_the_disk_does_not_answer(board: Board, side:
 def committed(board: Board) -> list[Any]:
     """What the spool has on disk."""
     return [payload for batch in board.sink.batches if batch not in board.sink.refused_batches for payload in batch.run.payloads]
+
+
+def label(side: Side, topic: str) -> str:
+    """Return the topic of its reading."""
+    return side.label(topic) if isinstance(side, StompSide) else topic
 
 
 def acknowledged(side: Side, board: Board) -> bool:
