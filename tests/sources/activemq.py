@@ -21,22 +21,25 @@ from tests.lab.ports import own_ports
 WAIT = 120.0
 HOME = Path("/usr/share/activemq")
 JAVA = Path("/usr/bin/java")
-#: Neither console nor JMX. Whoever gives a user name must give the right password, and nobody else may use `/queue/secret.*`.
+#: Neither console nor JMX. Whoever gives a user name must give the right password; others may use only the queues `open.*`.
 CONFIGURATION = """\
 <beans xmlns="http://www.springframework.org/schema/beans" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
   xsi:schemaLocation="http://www.springframework.org/schema/beans http://www.springframework.org/schema/beans/spring-beans-2.0.xsd
   http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/activemq-core.xsd">
   <broker xmlns="http://activemq.apache.org/schema/core" brokerName="test" useJmx="false" useShutdownHook="true"
     dataDirectory="{folder}" persistent="true" schedulePeriodForDestinationPurge="0">
-    <persistenceAdapter><kahaDB directory="{folder}/kahadb" journalMaxFileLength="4mb" preallocationStrategy="sparse_file"/></persistenceAdapter>
+    <persistenceAdapter>
+      <kahaDB directory="{folder}/kahadb" journalMaxFileLength="4mb" preallocationStrategy="sparse_file"/>
+    </persistenceAdapter>
     <plugins>
       <simpleAuthenticationPlugin anonymousAccessAllowed="true">
         <users><authenticationUser username="agent" password="s3cret" groups="agents"/></users>
       </simpleAuthenticationPlugin>
       <authorizationPlugin><map><authorizationMap><authorizationEntries>
-        <authorizationEntry queue="&gt;" read="anonymous,agents" write="anonymous,agents" admin="anonymous,agents"/>
+        <authorizationEntry queue="&gt;" read="agents" write="agents" admin="agents"/>
+        <authorizationEntry queue="open.&gt;" read="anonymous" write="anonymous" admin="anonymous"/>
+        <authorizationEntry queue="ActiveMQ.&gt;" read="anonymous" write="anonymous" admin="anonymous"/>
         <authorizationEntry topic="&gt;" read="anonymous,agents" write="anonymous,agents" admin="anonymous,agents"/>
-        <authorizationEntry queue="secret.&gt;" read="agents" write="agents" admin="agents"/>
       </authorizationEntries></authorizationMap></map></authorizationPlugin>
     </plugins>
     <systemUsage><systemUsage>
@@ -121,7 +124,8 @@ class ActiveMq(StompBroker):
         file = self.folder / "activemq.xml"
         file.write_text(CONFIGURATION.format(folder=self.folder, tls=context, connectors=connectors))
         command = [
-            str(JAVA), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dactivemq.home={HOME}", f"-Dactivemq.base={self.folder}",
+            str(JAVA), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dactivemq.home={HOME}",
+            f"-Dactivemq.base={self.folder}",
             f"-Dactivemq.conf={self.folder}", f"-Dactivemq.data={self.folder}", "-jar", str(HOME / "bin/activemq.jar"), "start",
             f"xbean:file:{file}",
         ]  # fmt: skip
@@ -134,7 +138,7 @@ _names: Final = itertools.count(1)
 
 def own_name() -> str:
     """Return a name for a queue that no other test uses, for tests that share a broker."""
-    return f"t{next(_names)}"
+    return f"open.t{next(_names)}"
 
 
 @contextmanager
