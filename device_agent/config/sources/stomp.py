@@ -38,10 +38,5 @@ class StompConfig(BrokerConfig):
     def mistakes(self) -> Iterator[Mistake]:
         """See `SourceConfig`."""
         yield from BrokerConfig.mistakes(self)
-        for key in ("username", "destination", "virtual_host"):
-            if set(getattr(self, key)) & set("\r\n\0"):
-                yield key, "must be one line"  # it would be a header of its own: STOMP escapes nothing in CONNECT
-        if not self.destination:
-            yield "destination", "must not be empty; a queue of ActiveMQ and RabbitMQ is called /queue/<name>, a topic /topic/<name>"
         if self.durable and self.destination.startswith(_QUEUES):
             yield "durable", "is for topics only; a queue keeps its messages by itself"
