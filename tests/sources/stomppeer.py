@@ -11,7 +11,6 @@ from typing import Self
 from tests.lab.ports import own_ports
 
 WAIT = 60.0
-HEART_BEATS = "heart-beat:0,0\n"
 #: A message with its `ack` header.
 MESSAGE = b"MESSAGE\nsubscription:1\nmessage-id:m%d\nack:a%d\ndestination:/queue/q\ncontent-length:%d\n\n%s\0"
 

@@ -18,7 +18,7 @@ from tests.sources.stomppeer import Peer, Talk, message
 READY = b"CONNECTED\nversion:1.2\n\n\0RECEIPT\nreceipt-id:subscribed\n\n\0"
 
 
-def settings(peer: Peer, **changes: Any) -> StompConfig:
+def settings_for(peer: Peer, **changes: Any) -> StompConfig:
     given = {"name": "in", "kind": "stomp", "stream": "telemetry", "destination": "/queue/q", "url": peer.url}
     return StompConfig(**(given | changes))
 
@@ -38,7 +38,7 @@ def test_nothing_is_acknowledged_before_the_disk_and_then_each_by_its_own_header
 
     board.sink.hold = True
     with Peer(play) as peer:
-        board.start(settings(peer))
+        board.start(settings_for(peer))
         board.sink.wait(lambda: len(board.sink.payloads()) == 2)
         assert not [frame for frame in peer.talks[0].frames if "ACK" in frame]
         board.sink.hold = False
@@ -54,7 +54,7 @@ def test_it_asks_for_the_window_in_the_words_of_each_broker(board: Board) -> Non
         talk.rest()
 
     with Peer(play) as peer:
-        board.start(settings(peer, window=7, durable=True, destination="/topic/q", virtual_host=""))
+        board.start(settings_for(peer, window=7, durable=True, destination="/topic/q", virtual_host=""))
         board.stop(drain=5.0)
         connect, subscribe, disconnect = peer.talks[0].frames
     assert connect == "CONNECT\naccept-version:1.1,1.2\nclient-id:board-7.in\nheart-beat:30000,30000\nhost:127.0.0.1\n\n"
@@ -76,7 +76,7 @@ def test_version_1_1_has_acknowledgements_of_its_own(board: Board) -> None:
         answers.append(talk.rest())
 
     with Peer(play) as peer:
-        board.start(settings(peer, max_reading=1000))
+        board.start(settings_for(peer, max_reading=1000))
         board.sink.wait_for(1)
         wait_for(lambda: board.sink.aside, what="the large one")
         wait_for(lambda: board.status()["under_way"] == 0, what="the answers")
@@ -101,7 +101,7 @@ def test_an_acknowledgement_goes_over_the_connection_that_its_message_came_by(bo
 
     board.sink.hold = True
     with Peer(first, second) as peer:
-        board.begin(settings(peer))
+        board.begin(settings_for(peer))
         board.sink.wait_for(1)
         first_is_over.set()
         board.sink.wait_for(2)
@@ -137,7 +137,7 @@ def test_what_the_broker_says_is_told_in_one_sentence(board: Board, said: bytes,
         talk.send(said)
 
     with Peer(play) as peer:
-        board.begin(settings(peer))
+        board.begin(settings_for(peer))
         told(board, problem)
         assert board.problem().startswith(peer.url)
         assert board.problem().isprintable()
@@ -149,7 +149,7 @@ def test_a_broker_that_never_answers_is_given_up(board: Board, monkeypatch: pyte
     monkeypatch.setattr(stomp, "_ANSWER", 0.2)
     ended = threading.Event()
     with Peer(lambda talk: ended.wait(60) and None) as peer:
-        board.begin(settings(peer))
+        board.begin(settings_for(peer))
         told(board, "does not answer within 0.2 s")
         ended.set()
         board.stop()
@@ -164,7 +164,7 @@ def test_a_broker_that_falls_silent_is_given_up(board: Board) -> None:
             pass
 
     with Peer(play) as peer:
-        board.start(settings(peer, heart_beat=1.0))
+        board.start(settings_for(peer, heart_beat=1.0))
         told(board, "s, though it promised heart-beats; connecting again")
         board.stop()
 
@@ -186,7 +186,7 @@ def test_heart_beats_go_on_while_the_spool_is_full_and_nothing_spins(board: Boar
 
     board.sink.verdicts["telemetry"] = Verdict.FULL
     with Peer(play) as peer:
-        board.start(settings(peer, heart_beat=1.0))
+        board.start(settings_for(peer, heart_beat=1.0))
         assert idle.wait(60)
         assert len(waits) < 20, "two heart-beats and the greeting"
         assert beaten.wait(60)
@@ -194,90 +194,6 @@ def test_heart_beats_go_on_while_the_spool_is_full_and_nothing_spins(board: Boar
         board.sink.verdicts.clear()
         board.sink.wait_for(2)
         board.stop(drain=5.0)
-
-
-def test_a_flood_beyond_the_window_is_not_taken_into_memory(board: Board) -> None:
-    """A broker that knows none of the headers for the window: the socket is not read, so the broker has to wait."""
-    count, size = 1000, 20_000
-    sent, answers = [0], []
-
-    def play(talk: Talk) -> None:
-        talk.greet()
-        for number in range(count):
-            talk.send(message(number, b"%06d" % number + b"x" * size))
-            sent[0] += 1
-        answers.append(talk.rest())
-
-    board.sink.verdicts["telemetry"] = Verdict.FULL
-    with Peer(play) as peer:
-        board.start(settings(peer, window=4))
-        wait_for(lambda: board.status()["under_way"] == 8, what="twice the window")
-        refused = board.counters.refused
-        wait_for(lambda: board.counters.refused > refused + 40, what="some rounds of refusals")
-        assert board.status()["under_way"] == 8
-        assert sent[0] < count, "the broker waits"
-        board.sink.verdicts.clear()
-        payloads = board.sink.wait_for(count)
-        assert sorted(int(bytes(payload[:6])) for payload in payloads) == list(range(count))
-        wait_for(lambda: board.status()["under_way"] == 0, what="the answers")
-        board.stop(drain=5.0)
-    assert len(answers[0]) == count
-
-
-def test_a_broker_that_reads_no_acknowledgements_is_not_read_either(board: Board) -> None:
-    count, large = 20_000, b"i" * 1000  # 20 MB of acknowledgements: more than the kernel holds
-    may_read = threading.Event()
-    answers: list[list[str]] = []
-    sent = [0]
-
-    def flood(talk: Talk) -> None:
-        for number in range(count):
-            talk.send(b"MESSAGE\nmessage-id:m\ndestination:/queue/q\nack:%d-%s\n\nx\0" % (number, large))
-            sent[0] += 1
-
-    def play(talk: Talk) -> None:
-        talk.greet()
-        thread = threading.Thread(target=flood, args=(talk,))
-        thread.start()
-        assert may_read.wait(60)
-        answers.append(talk.rest())
-        thread.join()
-
-    with Peer(play) as peer:
-        board.start(settings(peer))
-        last = [-1]
-
-        def stuck() -> bool:
-            before, last[0] = last[0], sent[0]
-            return before == sent[0] > 0
-
-        wait_for(stuck, what="the broker to be held back", every=1.0)
-        assert sent[0] < count
-        may_read.set()
-        wait_for(lambda: board.counters.replies == count, what="all messages")
-        wait_for(lambda: board.status()["under_way"] == 0, what="the answers")
-        board.stop(drain=5.0)
-    assert len(answers[0]) == count
-
-
-@pytest.mark.parametrize("length", [b"content-length:50000000\n", b""])
-def test_a_message_beyond_every_bound_is_refused_and_the_next_taken(board: Board, length: bytes) -> None:
-    answers: list[list[str]] = []
-
-    def play(talk: Talk) -> None:
-        talk.greet()
-        talk.send(b"MESSAGE\nsubscription:1\nmessage-id:m\nack:big\ndestination:/queue/q\n" + length + b"\n")
-        for _ in range(50):
-            talk.send(b"x" * 1_000_000)
-        talk.send(b"\0" + message(2, b"next"))
-        answers.append(talk.rest())
-
-    with Peer(play) as peer:
-        board.start(settings(peer))
-        assert board.sink.wait_for(1) == [b"next"]
-        wait_for(lambda: board.status()["under_way"] == 0, what="the answer")
-        board.stop(drain=5.0)
-    assert answers == [["NACK\nid:big\nrequeue:false\n\n", "ACK\nid:a2\n\n"]]
 
 
 def test_frames_that_come_byte_by_byte_are_taken(board: Board) -> None:
@@ -288,7 +204,7 @@ def test_frames_that_come_byte_by_byte_are_taken(board: Board) -> None:
         talk.rest()
 
     with Peer(play) as peer:
-        board.start(settings(peer))
+        board.start(settings_for(peer))
         assert board.sink.wait_for(1) == [b"\0one\0\n\0"]
         assert board.topics() == ["/queue/q"]
         board.stop(drain=5.0)
@@ -307,7 +223,7 @@ def test_a_stop_takes_nothing_more_and_acknowledges_what_is_on_disk(board: Board
 
     board.sink.hold = True
     with Peer(play) as peer:
-        board.start(settings(peer))
+        board.start(settings_for(peer))
         board.sink.wait_for(1)
         stop = threading.Thread(target=lambda: board.stop_sources(drain=60.0))
         stop.start()
@@ -330,7 +246,7 @@ def test_a_broker_that_does_not_confirm_the_end_is_not_waited_for_long(board: Bo
             pass
 
     with Peer(play) as peer:
-        board.start(settings(peer))
+        board.start(settings_for(peer))
         board.stop_sources(drain=5.0)
         assert peer.talks[0].frames[-1].startswith("DISCONNECT")
         board.stop()
