@@ -49,6 +49,7 @@ _EXAMPLES: Final = {
     "input.request": '"read"',
     "input.observe": '["coap://10.0.0.5/sensors/light"]',
     "input.token_file": '"/etc/device-agent/keys/token"',
+    "input.destination": '"/queue/hello"',
     "input.ca": '"/etc/ssl/certs/ca-certificates.crt"',
     "input.client_ca": '"/etc/device-agent/keys/clients.pem"',
     "input.certificate": '"/etc/device-agent/keys/agent.pem"',

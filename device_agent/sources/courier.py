@@ -86,7 +86,7 @@ class Courier:
             self._send(token, [payload])
             return
         label = topic.encode("utf-8", "replace")
-        if len(label) > MAX_LABEL:
+        if len(label) > MAX_LABEL and not self._insists:
             self._settled.append(Settled(token, taken=False, reason=_TOPIC))
         else:
             self._send(token, [label, payload])

@@ -69,7 +69,8 @@ class Deliver(Protocol):
         Args:
             token: whatever the source knows the message by.
             payload: any bytes.
-            topic: routes and labels the reading, at most 256 bytes in UTF-8; None: it has none.
+            topic: routes and labels the reading, at most 256 bytes in UTF-8; None: it has none. With a longer one the message is refused,
+                or, of a source that `insists`, is a reading of two frames without a topic: nobody could be told.
         """
 
     def settled(self) -> Sequence[Settled]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from device_agent.config import CoapConfig, HttpConfig, MqttConfig
-from device_agent.config.sources import BUILT_IN
+from device_agent.config import HttpConfig, MqttConfig
+from device_agent.config.sources import BUILT_IN, CoapConfig, StompConfig
 from tests.config.samples import GOOD, load, mistakes
 
 MQTT = (
@@ -40,6 +40,16 @@ endpoints = ["tcp://127.0.0.1:1"]
 """
 )
 COAP = HTTP.replace('"http"', '"coap"')
+STOMP = (
+    GOOD
+    + """
+[[input]]
+name = "hello"
+kind = "stomp"
+stream = "telemetry"
+destination = "/queue/hello"
+"""
+)
 FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the end"
 
 
@@ -89,6 +99,15 @@ FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the
         (COAP + f'observe = ["coap://h/{"a" * 260}"]', "35: input.observe: its host and path are its topic, and longer than 256 bytes"),
         (COAP + "max_transfers = 0", "35: input.max_transfers: must be from 1 to 1000"),
         (COAP + COAP.replace(GOOD, "").replace("scripts", "two"), "36: input.listen: 'udp://127.0.0.1:5683' cannot be bound beside 'udp://127.0.0.1:5683', line 31"),
+        (STOMP.replace('destination = "/queue/hello"\n', ""), "31: input.destination: missing; it has no default"),
+        (STOMP.replace("/queue/hello", ""), "35: input.destination: must not be empty"),
+        (STOMP + 'username = "a\\nb"', "36: input.username: must not hold control characters"),
+        (STOMP + 'virtual_host = "a\\rb"', "36: input.virtual_host: must not hold control characters"),
+        (STOMP + "durable = true", "36: input.durable: is for topics only; a queue keeps its messages by itself"),
+        (STOMP + 'heart_beat = "0.5s"', "36: input.heart_beat: must be from 1s to 1h"),
+        (STOMP + 'url = "tcp://h"', "36: input.url: 'tcp://h' is not a broker's URL, stomp://localhost:61613 or stomp+ssl://broker.example:61614"),
+        (STOMP + 'url = "stomp://u:s3cret@h"', "36: input.url: must not hold a user name or password; see username and password_file"),
+        (STOMP + 'ca = "/ca.pem"', "31: input.url: ca and certificate are for stomp+ssl:// only"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_line(text: str, line: str) -> None:
@@ -99,6 +118,9 @@ def test_what_is_right_is_taken_with_the_defaults_and_variables_of_its_kind() ->
     mqtt = load(MQTT, DEVICE_AGENT_INPUT_BROKER_URL="mqtts://broker:8883", DEVICE_AGENT_INPUT_BROKER_TOPICS="x/+,$share/g/#").sources[0]
     assert isinstance(mqtt, MqttConfig)
     assert (mqtt.url, mqtt.topics, mqtt.qos, mqtt.window) == ("mqtts://broker:8883", ("x/+", "$share/g/#"), 1, 256)
+    stomp = load(STOMP + 'url = "stomp+ssl://broker"\ncertificate = "/c"\nprivate_key = "/k"').sources[0]
+    assert isinstance(stomp, StompConfig)
+    assert (stomp.tls, stomp.address, stomp.virtual_host, stomp.durable, stomp.heart_beat) == (True, ("broker", 61614), "/", False, 30.0)
     for listen in ("[::1]:1", "localhost:1", "127.0.0.2:0"):
         http = load(HTTP + f'listen = "{listen}"').sources[0]
         assert isinstance(http, HttpConfig)

@@ -88,6 +88,8 @@ SITES = {
     ("sources.poll", "Poll.__init__", "zmq.Context"): SOURCE,
     ("sources.poll", "Poll._open", "self._context.socket"): SOURCE,
     ("sources.secret", "read", "Path(path).read_text"): SOURCE,
+    ("sources.stomp.connection", "_connect", "socket.create_connection"): SOURCE,
+    ("sources.stomp.connection", "_connect", "tls.client"): SOURCE,
     ("sources.tls", "client", "context.load_cert_chain"): SOURCE,
     ("sources.tls", "server", "context.load_cert_chain"): SOURCE,
     ("spool.appender", "Appender._writable", "self._files.open"): STREAM,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from device_agent.config import CoapConfig
+from device_agent.config.sources import CoapConfig
 from device_agent.ports import Verdict
 from device_agent.sources.coap import endpoint as coapendpoint
 from device_agent.sources.coap.blocks import Block

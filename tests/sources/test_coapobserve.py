@@ -12,7 +12,7 @@ import aiocoap
 import pytest
 from aiocoap import resource
 
-from device_agent.config import CoapConfig
+from device_agent.config.sources import CoapConfig
 from device_agent.ports import Verdict
 from device_agent.sources.coap import observe as coapobserve
 from device_agent.sources.coap.blocks import Block

@@ -23,7 +23,7 @@ from aiocoap.error import ConRetransmitsExceeded, Error
 
 from device_agent import events
 from device_agent.backoff import Backoff
-from device_agent.config import CoapConfig
+from device_agent.config.sources import CoapConfig
 from device_agent.config.sources.coap import topic_of
 from device_agent.seldom import Seldom
 from device_agent.sources.courier import PAUSE

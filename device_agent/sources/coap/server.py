@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
-from device_agent.config import CoapConfig
+from device_agent.config.sources import CoapConfig
 from device_agent.sources import secret, watch
 from device_agent.sources.coap.blocks import Assemblies, Block, Refusal, too_large
 from device_agent.sources.coap.endpoint import Endpoint, Exchange
