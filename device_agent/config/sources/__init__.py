@@ -8,18 +8,31 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from device_agent.config.sources.base import BrokerConfig, Inlet, Mistake, SourceConfig
+from device_agent.config.sources.base import BrokerConfig, Inlet, Key, Mistake, SourceConfig
 from device_agent.config.sources.http import HttpConfig
 from device_agent.config.sources.mqtt import MqttConfig
+from device_agent.config.sources.nng import NngConfig
 from device_agent.errors import ConfigError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-__all__ = ["BUILT_IN", "BrokerConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "SourceConfig", "named", "others"]
+__all__ = [
+    "BUILT_IN",
+    "BrokerConfig",
+    "HttpConfig",
+    "Inlet",
+    "Key",
+    "Mistake",
+    "MqttConfig",
+    "NngConfig",
+    "SourceConfig",
+    "named",
+    "others",
+]
 
 #: Our own kinds.
-BUILT_IN: Final[dict[str, type[SourceConfig]]] = {"mqtt": MqttConfig, "http": HttpConfig}
+BUILT_IN: Final[dict[str, type[SourceConfig]]] = {"mqtt": MqttConfig, "http": HttpConfig, "nng": NngConfig}
 _GROUP: Final = "device_agent.sources"
 
 

@@ -11,8 +11,10 @@ from device_agent.config.setting import Unit, setting
 from device_agent.config.zeromq import InputConfig, Pattern, RouteConfig
 from device_agent.wire.limits import MAX_READING
 
-#: A key of an input, or the way to an element of its list, and what is wrong with it.
-Mistake = tuple[str | tuple[str | int, ...], str]
+#: A key of an input, or the way to an element of its list.
+Key = str | tuple[str | int, ...]
+#: A key and what is wrong with it.
+Mistake = tuple[Key, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +59,19 @@ class SourceConfig:
         return "no"
 
     @property
-    def binds(self) -> tuple[tuple[str, str], ...]:
+    def binds(self) -> tuple[tuple[str, Key], ...]:
         """The addresses that only one input can have, as ZeroMQ writes them, each with its key."""
         return ()
+
+    @property
+    def hands_over(self) -> bool:
+        """`BROKER`, for a kind that does so with some of its settings."""
+        return self.BROKER
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether those who send to what it `binds` must prove who they are."""
+        return False
 
     def mistakes(self) -> Iterator[Mistake]:
         """Yield what does not fit together. Types, bounds and choices are right already, or the mistake is dropped."""
@@ -71,7 +83,7 @@ class SourceConfig:
         return Inlet(
             name=self.name, kind=self.kind, pattern=Pattern.ROUTER, stream=self.stream, bind=(f"inproc://source-{self.name}",),
             topic="first-frame", route=self.route, message_id="first-frame", skip_probes=False, max_reading=self.max_reading,
-            max_connections=1, broker=self.BROKER,
+            max_connections=1, broker=self.hands_over,
         )  # fmt: skip
 
 
