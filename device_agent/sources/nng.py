@@ -185,12 +185,13 @@ class _Replies(_Nng):
         desk = sp.Desk(socket, self._settings.window)
         try:
             file = socket.recv_fd
-            while not deliver.finished:
+            while True:
                 self._answer(desk, deliver)
+                if deliver.finished:
+                    break
                 reads = deliver.room > 0
                 if self._wait(deliver, file if reads else None) and reads:
                     self._take(desk, deliver)
-            self._answer(desk, deliver)
             until = time.monotonic() + _STOP
             while desk.look() and time.monotonic() < until:
                 time.sleep(0.01)
