@@ -50,6 +50,7 @@ _EXAMPLES: Final = {
     "input.client_ca": '"/etc/device-agent/keys/clients.pem"',
     "input.certificate": '"/etc/device-agent/keys/agent.pem"',
     "input.private_key": '"/etc/device-agent/keys/agent.key"',
+    "input.request": '"status?"',
     "stream.name": '"telemetry"',
     "stream.queue": '"https://sqs.eu-central-1.amazonaws.com/123456789012/telemetry"',
     "stream.group": '"{device}.{stream}"',

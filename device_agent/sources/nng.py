@@ -13,6 +13,7 @@ Requests that wait for their answer have a context each (`sp.Desk`).
 from __future__ import annotations
 
 import json
+import select
 import time
 from typing import Any, Final, cast
 
@@ -27,7 +28,7 @@ _TICK: Final = 1.0  # seconds between looks at who is connected
 _SILENCE: Final = 5.0  # seconds without a peer until that is said
 _BATCH: Final = 64  # messages that are read before settled ones have their turn
 _QUIET: Final = 0.05  # seconds without a message after which a PULL or SUB that stops has read all that was on its way
-_STOP: Final = 1.0  # seconds for that at most, and for answers to go out
+_STOP: Final = 2.0  # seconds for that at most, and for answers to go out
 _SLACK: Final = 1.0  # seconds that NNG keeps a survey open beyond our deadline, so that none of its answers is dropped unread
 
 
@@ -158,10 +159,11 @@ class _Takes(_Nng):
 
     def _read_the_rest(self, inbox: sp.Inbox, file: int, deliver: Deliver) -> None:
         """Read what the other side has sent already, unless there is no room: nobody sends it again."""
-        begun = time.monotonic()
-        quiet = begun + _QUIET
-        while (now := time.monotonic()) < min(quiet, begun + _STOP) and deliver.under_way < self._settings.window and not self._lost:
-            if deliver.wait([file], quiet - now) and self._read(inbox, deliver, min(_BATCH, self._settings.window - deliver.under_way)):
+        quiet, end = time.monotonic() + _QUIET, time.monotonic() + _STOP
+        while (now := time.monotonic()) < min(quiet, end) and not self._lost and not (deliver.finished and deliver.under_way):
+            room = min(_BATCH, self._settings.window - deliver.under_way)
+            found = deliver.wait([file] if room > 0 else [], quiet - now)
+            if room <= 0 or (found and self._read(inbox, deliver, room)):
                 quiet = time.monotonic() + _QUIET
             self._settle(deliver)
 
@@ -250,25 +252,27 @@ class _Asks(_Nng):
         asked = len(socket.pipes)
         deadline = time.monotonic() + self._settings.timeout
         socket.send(self._settings.request.encode(), block=False)
-        answered = 0
+        file, inbox, answered, most = socket.recv_fd, sp.Inbox(socket), 0, self._settings.max_connections
         while not deliver.stopping and (left := deadline - time.monotonic()) > 0:
-            if self._wait(deliver, socket.recv_fd if answered < self._settings.max_connections else None, left):
-                answered += self._read(socket, deliver, self._settings.max_connections - answered)
+            answered += self._read(inbox, file, deliver, most - answered)
+            self._wait(deliver, file if answered < most else None, left)
             self._settle(deliver)
-        answered += self._read(socket, deliver, self._settings.max_connections - answered)
+        answered += self._read(inbox, file, deliver, most - answered)
         self._rounds += 1
         self._answered += answered
         self._silent += max(0, asked - answered)
 
-    def _read(self, socket: Any, deliver: Deliver, most: int) -> int:
-        """Read the answers that are there: also without room, since nobody would give them again. Return how many there were."""
-        inbox = sp.Inbox(socket)
+    def _read(self, inbox: sp.Inbox, file: int, deliver: Deliver, most: int) -> int:
+        """Read the answers that are there: also without room, since nobody would give them again. Return how many there were.
+
+        NNG is asked only when its descriptor is readable: where there is no answer it would wait for the end of the survey.
+        """
         for number in range(most):
-            found = inbox.take()
+            found = inbox.take() if select.select([file], [], [], 0)[0] else None
             if found is None:
                 return number
             payload, pipe = found
-            deliver.offer(None, payload, topic=self._settings.topic or self._who(pynng.Pipe(pipe, socket)))
+            deliver.offer(None, payload, topic=self._settings.topic or self._who(pynng.Pipe(pipe, self._socket)))
         return most
 
     def _who(self, pipe: Any) -> str | None:

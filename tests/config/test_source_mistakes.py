@@ -28,13 +28,22 @@ kind = "http"
 stream = "telemetry"
 """
 )
+NNG_TABLE = """
+[[input]]
+name = "cameras"
+kind = "nng"
+pattern = "pull"
+stream = "telemetry"
+bind = ["tcp://127.0.0.1:5560"]
+"""
+NNG = GOOD + NNG_TABLE
 FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the end"
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (MQTT.replace('"mqtt"', '"mqt"'), "33: input.kind: must be one of zeromq, mqtt, http; did you mean mqtt?"),
+        (MQTT.replace('"mqtt"', '"mqt"'), "33: input.kind: must be one of zeromq, mqtt, http, nng; did you mean mqtt?"),
         (MQTT.replace('topics = ["a/#"]\n', ""), "31: input.topics: missing; it has no default"),
         (MQTT.replace('["a/#"]', "[]"), '35: input.topics: must not be empty; "#" is everything'),
         (MQTT.replace("a/#", "a#"), f"35: input.topics: 'a#' {FILTER}"),
@@ -59,6 +68,26 @@ FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the
         (HTTP + 'client_ca = "/ca.pem"', "31: input.certificate: missing; client_ca is given, and only TLS has certificates"),
         (HTTP + 'certificate = "/c.pem"', "31: input.private_key: missing; certificate is given, and one is of no use without the other"),
         (HTTP + 'listen = "127.0.0.1:5555"', "35: input.listen: 'tcp://127.0.0.1:5555' cannot be bound beside 'tcp://127.0.0.1:5555', line 13"),
+        (GOOD + NNG_TABLE.replace('"pull"', '"push"'), "34: input.pattern: must be one of pull, sub, rep, surveyor"),
+        (GOOD + NNG_TABLE.replace('pattern = "pull"\n', ""), "31: input.pattern: missing; it has no default"),
+        (GOOD + NNG_TABLE.replace('bind = ["tcp://127.0.0.1:5560"]', ""), '31: input: needs bind or connect, such as bind = ["tcp://127.0.0.1:5560"]'),
+        (GOOD + NNG_TABLE.replace("tcp://127.0.0.1:5560", "127.0.0.1:5560"), "36: input.bind[0]: '127.0.0.1:5560' has no transport; write tcp://127.0.0.1:5560 or ipc:///run/device-agent/sensors"),
+        (GOOD + NNG_TABLE.replace("tcp://", "udp://"), "36: input.bind[0]: 'udp://127.0.0.1:5560': transport must be one of tcp, ipc, tls+tcp, ws"),
+        (GOOD + NNG_TABLE.replace("tcp://", "ws://").replace("5560", "0"), "36: input.bind[0]: 'ws://127.0.0.1:0': the port must be a number from 1 to 65535"),
+        (GOOD + NNG_TABLE.replace("tcp://127.0.0.1:5560", "ipc://run/x"), "36: input.bind[0]: 'ipc://run/x': an ipc endpoint needs an absolute path, ipc:///run/device-agent/sensors"),
+        (GOOD + NNG_TABLE.replace("5560", "5560/x"), "36: input.bind[0]: 'tcp://127.0.0.1:5560/x' must end with the port"),
+        (GOOD + NNG_TABLE.replace("5560", "5555"), "36: input.bind[0]: 'tcp://127.0.0.1:5555' cannot be bound beside 'tcp://127.0.0.1:5555', line 13"),
+        (NNG + 'connect = ["tcp://*:5560"]', "37: input.connect[0]: 'tcp://*:5560': '*' is only for bind; name the host to connect to"),
+        (NNG + 'subscribe = ["a"]', "37: input.subscribe: is for sub inputs only; this one is pull"),
+        (NNG + 'reply = "World"', "37: input.reply: is for rep inputs only; this one is pull"),
+        (NNG + "every = 5", "37: input.every: is for surveyor inputs only; this one is pull"),
+        (GOOD + NNG_TABLE.replace('"pull"', '"surveyor"') + "timeout = 11", "37: input.timeout: must not be above every: a question ends the one before it"),
+        (NNG + f'topic = "{"t" * 257}"', "37: input.topic: must be at most 256 bytes of UTF-8"),
+        (NNG + '[[input.route]]\ntopic = "a"\nstream = "telemetry"', "37: input.route: needs topics, and the messages of a pull input have none; set stream, or topic"),
+        (NNG + 'ca = "/ca.pem"', "37: input.ca: is for tls+tcp:// under connect only"),
+        (NNG + 'client_ca = "/ca.pem"', "37: input.client_ca: is for tls+tcp:// under bind only"),
+        (GOOD + NNG_TABLE.replace("tcp://", "tls+tcp://"), "31: input.certificate: missing; tls+tcp:// under bind needs certificate and private_key"),
+        (NNG + 'connect = ["tls+tcp://h:1"]', "31: input.ca: missing; tls+tcp:// under connect needs the CA that signed the other side's certificate"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_line(text: str, line: str) -> None:
