@@ -398,6 +398,7 @@ def test_the_file_of_an_ipc_endpoint_is_for_owner_and_group(board: Board, tmp_pa
 def test_peers_above_the_limit_are_turned_away(board: Board, peer: Peers) -> None:
     board.start(settings(pattern="rep", bind=ANY, max_connections=2))
     first, second = peer(pynng.Req0), peer(pynng.Req0)
+    wait_for(lambda: board.status()["peers"] == 2, what="both")  # a peer may be connected before NNG says so here
     third = pynng.Req0(recv_timeout=300)
     with third:
         third.dial(board.url, block=False)
