@@ -90,9 +90,10 @@ class NngConfig(SourceConfig):
         yield from self._tls()
 
     def _misplaced(self) -> Iterator[Mistake]:
+        # Without a pattern, which is a mistake of its own, nothing is misplaced.
         defaults = {item.name: item.default for item in fields(self)}
         for key, pattern in _ONLY.items():
-            if self.pattern != pattern and getattr(self, key) != defaults[key]:
+            if self.pattern not in {pattern, ""} and getattr(self, key) != defaults[key]:
                 yield key, f"is for {pattern} inputs only; this one is {self.pattern}"
         if self.pattern == "surveyor" and self.timeout > self.every:
             yield "timeout", "must not be above every: a question ends the one before it"
@@ -107,6 +108,8 @@ class NngConfig(SourceConfig):
             yield "route", f"needs topics, and the messages of a {self.pattern} input have none; set stream, or topic"
 
     def _tls(self) -> Iterator[Mistake]:
+        if not self.bind and not self.connect:
+            return  # a mistake of its own
         yield from pair(self.certificate, self.private_key)
         listens, calls = any(map(_is_tls, self.bind)), any(map(_is_tls, self.connect))
         if listens and not self.certificate and not self.private_key:
