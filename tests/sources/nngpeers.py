@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pynng
+import pytest
 
 from device_agent.config import NngConfig
 from tests.lab.agent import wait_for
+from tests.sources.conftest import Board
 
 # NNG's own threads and their descriptors begin with its first socket and stay: no test is to be blamed for them.
 with pynng.Pull0(listen="tcp://127.0.0.1:0"):
@@ -66,3 +70,26 @@ class NngRep:
 
     def close(self) -> None:
         self.socket.close()
+
+
+ANY = ("tcp://127.0.0.1:*",)
+Peers = Callable[..., Any]
+
+
+@pytest.fixture
+def peer(board: Board) -> Iterator[Peers]:
+    """Makes sockets that are connected to the agent's only endpoint; all are closed at the end, the agent before them."""
+    with ExitStack() as stack:
+
+        def make(kind: Any, **options: Any) -> Any:
+            made = stack.enter_context(kind(recv_timeout=60_000, send_timeout=60_000, **options))
+            made.dial(board.url, block=True)
+            return made
+
+        stack.callback(board.stop)
+        stack.callback(board.sink.commit)
+        yield make
+
+
+def answer(client: Any) -> Any:
+    return json.loads(client.recv())
