@@ -335,6 +335,16 @@ def source_refused(*, name: str, reason: str) -> None:
     _say(logging.ERROR, f"a message is not taken: {reason}", input=name)
 
 
+def source_lost(*, name: str, count: int) -> None:
+    """A source whose other side is told nothing stopped with readings that found no room, or were not on disk in time."""
+    _say(
+        logging.ERROR,
+        "readings are lost: the input was stopped before they were on disk, and the other side is not told",
+        input=name,
+        count=count,
+    )
+
+
 # uplink
 
 

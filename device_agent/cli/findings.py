@@ -7,7 +7,7 @@ import stat
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -54,6 +54,9 @@ def local(loaded: Loaded) -> Iterator[Finding]:
     yield Finding("ok", f"receiver: {receiver_path()}")
     for source in config.inlets:
         yield from _openness(source)
+    for one in config.sources:
+        if not one.authenticates:
+            yield from _anybody(one.name, [endpoint for endpoint, _ in one.binds], "docs/sources.md")
     for position, entry in enumerate(config.input):
         for item in filter(is_secret, fields(entry)):
             if path := getattr(entry, item.name):
@@ -219,9 +222,13 @@ def _openness(source: InputConfig) -> Iterator[Finding]:
         if source.authenticates and not source.curve.allow:
             yield Finding("warning", f"input {source.name}: curve.allow is empty, so nobody can connect")
         return
-    for endpoint in source.bind:
+    yield from _anybody(source.name, source.bind, "[input.curve]")
+
+
+def _anybody(name: str, bind: Sequence[str], see: str) -> Iterator[Finding]:
+    for endpoint in bind:
         if endpoint.startswith("tcp://") and not endpoint.startswith(_LOOPBACK):
-            yield Finding("warning", f"input {source.name}: {endpoint} takes readings from anybody on the network; see [input.curve]")
+            yield Finding("warning", f"input {name}: {endpoint} takes readings from anybody on the network; see {see}")
 
 
 def _secret(what: str, place: str, path: Path) -> Iterator[Finding]:

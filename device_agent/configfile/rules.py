@@ -247,4 +247,5 @@ def _bound(config: Config) -> Iterator[tuple[str, Path]]:
         if isinstance(source, InputConfig):
             yield from ((endpoint, ("input", at, "bind", position)) for position, endpoint in enumerate(source.bind))
         else:
-            yield from ((endpoint, ("input", at, key)) for endpoint, key in source.binds)
+            for endpoint, key in source.binds:
+                yield endpoint, ("input", at, *(key if isinstance(key, tuple) else (key,)))

@@ -196,7 +196,7 @@ class Answering(Channel):
     def too_large(self, reading: Oversize) -> None:
         """Refuse it at the door; of a broker's it is set aside, too: nobody else has it once the broker was told."""
         assert isinstance(reading.token, Slot)
-        if isinstance(self.config, Inlet) and self.config.broker:
+        if isinstance(self.config, Inlet) and self.config.hands_over:
             self._sink.set_aside(reading.stream, reading.payload, reading.reason)
         self._refuse(reading.token, reading.reason, again=False)
 

@@ -50,6 +50,15 @@ stream = "telemetry"
 destination = "/queue/hello"
 """
 )
+NNG_TABLE = """
+[[input]]
+name = "cameras"
+kind = "nng"
+pattern = "pull"
+stream = "telemetry"
+bind = ["tcp://127.0.0.1:5560"]
+"""
+NNG = GOOD + NNG_TABLE
 FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the end"
 
 
@@ -108,6 +117,26 @@ FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the
         (STOMP + 'url = "tcp://h"', "36: input.url: 'tcp://h' is not a broker's URL, stomp://localhost:61613 or stomp+ssl://broker.example:61614"),
         (STOMP + 'url = "stomp://u:s3cret@h"', "36: input.url: must not hold a user name or password; see username and password_file"),
         (STOMP + 'ca = "/ca.pem"', "31: input.url: ca and certificate are for stomp+ssl:// only"),
+        (GOOD + NNG_TABLE.replace('"pull"', '"push"'), "34: input.pattern: must be one of pull, sub, rep, surveyor; did you mean pull?"),
+        (GOOD + NNG_TABLE.replace('pattern = "pull"\n', ""), "31: input.pattern: missing; it has no default"),
+        (GOOD + NNG_TABLE.replace('bind = ["tcp://127.0.0.1:5560"]', ""), '31: input: needs bind or connect, such as bind = ["tcp://127.0.0.1:5560"]'),
+        (GOOD + NNG_TABLE.replace("tcp://127.0.0.1:5560", "127.0.0.1:5560"), "36: input.bind: '127.0.0.1:5560' has no transport; write tcp://127.0.0.1:5560 or ipc:///run/device-agent/sensors"),
+        (GOOD + NNG_TABLE.replace("tcp://", "udp://"), "36: input.bind: 'udp://127.0.0.1:5560': transport must be one of tcp, ipc, tls+tcp, ws"),
+        (GOOD + NNG_TABLE.replace("tcp://", "ws://").replace("5560", "0"), "36: input.bind: 'ws://127.0.0.1:0': the port must be a number from 1 to 65535"),
+        (GOOD + NNG_TABLE.replace("tcp://127.0.0.1:5560", "ipc://run/x"), "36: input.bind: 'ipc://run/x': an ipc endpoint needs an absolute path, ipc:///run/device-agent/sensors"),
+        (GOOD + NNG_TABLE.replace("5560", "5560/x"), "36: input.bind: 'tcp://127.0.0.1:5560/x' must end with the port"),
+        (GOOD + NNG_TABLE.replace("5560", "5555"), "36: input.bind: 'tcp://127.0.0.1:5555' cannot be bound beside 'tcp://127.0.0.1:5555', line 13"),
+        (NNG + 'connect = ["tcp://*:5560"]', "37: input.connect: 'tcp://*:5560': '*' is only for bind; name the host to connect to"),
+        (NNG + 'subscribe = ["a"]', "37: input.subscribe: is for sub inputs only; this one is pull"),
+        (NNG + 'reply = "World"', "37: input.reply: is for rep inputs only; this one is pull"),
+        (NNG + 'every = "5s"', "37: input.every: is for surveyor inputs only; this one is pull"),
+        (GOOD + NNG_TABLE.replace('"pull"', '"surveyor"') + 'timeout = "11s"', "37: input.timeout: must not be above every: a question ends the one before it"),
+        (NNG + f'topic = "{"t" * 257}"', "37: input.topic: must be at most 256 bytes of UTF-8"),
+        (NNG + '[[input.route]]\ntopic = "a"\nstream = "telemetry"', "37: input.route: needs topics, and the messages of a pull input have none; set stream, or topic"),
+        (NNG + 'ca = "/ca.pem"', "37: input.ca: is for tls+tcp:// under connect only"),
+        (NNG + 'client_ca = "/ca.pem"', "37: input.client_ca: is for tls+tcp:// under bind only"),
+        (GOOD + NNG_TABLE.replace("tcp://", "tls+tcp://"), "31: input.certificate: missing; tls+tcp:// under bind needs certificate and private_key"),
+        (NNG + 'connect = ["tls+tcp://h:1"]', "31: input.ca: missing; tls+tcp:// under connect needs the CA that signed the other side's certificate"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_line(text: str, line: str) -> None:

@@ -85,6 +85,8 @@ SITES = {
     ("sources.memory", "remember", "os.open"): SOURCE,
     ("sources.mqtt", "Mqtt._client", "tls.client"): SOURCE,
     ("sources.mqtt", "Mqtt._loop", "client.socket"): "none is made: it looks at paho's",
+    ("sources.nng.sp", "_tls", "Path(settings.certificate).read_text"): SOURCE,
+    ("sources.nng.sp", "_tls", "Path(settings.private_key).read_text"): SOURCE,
     ("sources.poll", "Poll.__init__", "zmq.Context"): SOURCE,
     ("sources.poll", "Poll._open", "self._context.socket"): SOURCE,
     ("sources.secret", "read", "Path(path).read_text"): SOURCE,

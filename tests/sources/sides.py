@@ -18,10 +18,11 @@ import aiocoap
 import pytest
 
 from device_agent.config import HttpConfig, MqttConfig, SourceConfig
-from device_agent.config.sources import CoapConfig, StompConfig
+from device_agent.config.sources import CoapConfig, NngConfig, StompConfig
 from tests.sources.activemq import Sender, StompBroker, own_name, sender
 from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, publisher
 from tests.sources.conftest import Board
+from tests.sources.nngpeers import NngPull, NngRep
 
 
 class Side(ABC):
@@ -183,6 +184,47 @@ class CoapSide(AskingSide):
         return answer.code != aiocoap.SERVICE_UNAVAILABLE
 
 
+class NngRepSide(AskingSide):
+    """The same with a REQ."""
+
+    labelled = False
+
+    def __init__(self, board: Board, folder: Path) -> None:
+        self._peer = NngRep(folder)
+        super().__init__(board)
+
+    def settings(self, **changes: Any) -> NngConfig:
+        return self._peer.settings(**changes)
+
+    def _post(self, payload: bytes, topic: str) -> bool:
+        return self._peer.ask(payload)
+
+    def close(self) -> None:
+        self._ended = True
+        self._peer.close()  # ends its wait for an answer
+        super().close()
+
+
+class NngPullSide(Side):
+    labelled = False
+    forgets = "a PUSH is never told anything, so it cannot know what to send again (docs/sources.md)"
+
+    def __init__(self, folder: Path) -> None:
+        self._peer = NngPull(folder)
+
+    def settings(self, **changes: Any) -> NngConfig:
+        return self._peer.settings(**changes)
+
+    def send(self, *payloads: bytes, topic: str = "a/b") -> None:
+        self._peer.send(*payloads)
+
+    def wait_until_the_agent_has_gone(self) -> None:
+        self._peer.wait_for_no_peer()
+
+    def close(self) -> None:
+        self._peer.close()
+
+
 Make = Callable[[pytest.FixtureRequest, Path, Board], AbstractContextManager[Side]]
 
 
@@ -206,6 +248,16 @@ def _asking(make: type[AskingSide], _request: pytest.FixtureRequest, _folder: Pa
     yield make(board)
 
 
+@contextmanager
+def _nng_rep(_request: pytest.FixtureRequest, folder: Path, board: Board) -> Iterator[Side]:
+    yield NngRepSide(board, folder)
+
+
+@contextmanager
+def _nng_pull(_request: pytest.FixtureRequest, folder: Path, _board: Board) -> Iterator[Side]:
+    yield NngPullSide(folder)
+
+
 SIDES: dict[str, Make] = {
     "mqtt-5": partial(_mqtt, Mosquitto, "5"),
     "mqtt-3.1.1": partial(_mqtt, Mosquitto, "3.1.1"),
@@ -214,4 +266,6 @@ SIDES: dict[str, Make] = {
     "stomp-rabbitmq": partial(_stomp, "rabbitstomp"),
     "http": partial(_asking, HttpSide),
     "coap": partial(_asking, CoapSide),
+    "nng-rep": _nng_rep,
+    "nng-pull": _nng_pull,
 }

@@ -83,3 +83,14 @@ def test_a_missing_library_is_named_with_what_to_install(tmp_path: Path, capsys:
     monkeypatch.delitem(sys.modules, "device_agent.sources.http", raising=False)
     assert main(["check", "--config", str(file)]) == 2
     assert "kind http needs aiohttp 3.8 or newer: pip install 'device-agent[http]'" in capsys.readouterr().out
+
+
+def test_check_warns_of_an_input_that_anybody_can_send_to(tmp_path: Path, capsys: Any) -> None:
+    nng = 'kind = "nng"\npattern = "pull"\nbind = ["tcp://*:5560", "tcp://127.0.0.1:5561"]'
+    for replaced, warned in ((nng, True), (f'kind = "http"\nlisten = "0.0.0.0:5560"\ntoken_file = "{tmp_path}/token"', False)):
+        file = tmp_path / "agent.toml"
+        file.write_text(CONFIG.format(folder=tmp_path, port=8580).replace('kind = "http"\nlisten = "127.0.0.1:8580"', replaced))
+        main(["check", "--config", str(file)])
+        said = capsys.readouterr().out
+        assert ("takes readings from anybody on the network; see docs/sources.md" in said) is warned
+        assert "5561 takes" not in said

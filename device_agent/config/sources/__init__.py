@@ -12,6 +12,7 @@ from device_agent.config.sources.base import BrokerConfig, Inlet, Mistake, Sourc
 from device_agent.config.sources.coap import CoapConfig
 from device_agent.config.sources.http import HttpConfig
 from device_agent.config.sources.mqtt import MqttConfig
+from device_agent.config.sources.nng import NngConfig
 from device_agent.config.sources.poll import PollConfig
 from device_agent.config.sources.stomp import StompConfig
 from device_agent.errors import ConfigError
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
 __all__ = [
-    "BUILT_IN", "BrokerConfig", "CoapConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "PollConfig", "SourceConfig", "StompConfig",
-    "named", "others",
+    "BUILT_IN", "BrokerConfig", "CoapConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "NngConfig", "PollConfig", "SourceConfig",
+    "StompConfig", "named", "others",
 ]  # fmt: skip
 
 #: Our own kinds.
 BUILT_IN: Final[dict[str, type[SourceConfig]]] = {
-    "mqtt": MqttConfig, "stomp": StompConfig, "http": HttpConfig, "coap": CoapConfig, "poll": PollConfig,
+    "mqtt": MqttConfig, "stomp": StompConfig, "http": HttpConfig, "coap": CoapConfig, "nng": NngConfig, "poll": PollConfig,
 }  # fmt: skip
 _GROUP: Final = "device_agent.sources"
 

@@ -11,15 +11,17 @@ from device_agent.config.setting import Unit, setting
 from device_agent.config.zeromq import InputConfig, Pattern, RouteConfig
 from device_agent.wire.limits import MAX_READING
 
-#: A key of an input, or the way to an element of its list, and what is wrong with it.
-Mistake = tuple[str | tuple[str | int, ...], str]
+#: A key of an input, or the way to an element of its list.
+Key = str | tuple[str | int, ...]
+#: A key and what is wrong with it.
+Mistake = tuple[Key, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inlet(InputConfig):
     """The ZeroMQ input behind a source."""
 
-    broker: bool = False  # see `SourceConfig`
+    hands_over: bool = False  # see `SourceConfig`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,6 @@ class SourceConfig:
     NEEDS: ClassVar[str] = ""
     #: What the topic of a message is, for people.
     TOPIC: ClassVar[str] = ""
-    #: Whether the other side has a message no more once it was told "taken"; so one that is never taken is set aside first.
-    BROKER: ClassVar[bool] = False
 
     @property
     def place(self) -> str:
@@ -57,9 +57,19 @@ class SourceConfig:
         return "no"
 
     @property
-    def binds(self) -> tuple[tuple[str, str], ...]:
+    def binds(self) -> tuple[tuple[str, Key], ...]:
         """The addresses that only one input can have, as ZeroMQ writes them, each with its key."""
         return ()
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether nobody else has a message that was taken; then one that is too large is set aside, and not dropped."""
+        return False
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether those who send to what it `binds` must prove who they are."""
+        return False
 
     def mistakes(self) -> Iterator[Mistake]:
         """Yield what does not fit together. Types, bounds and choices are right already, or the mistake is dropped."""
@@ -71,7 +81,7 @@ class SourceConfig:
         return Inlet(
             name=self.name, kind=self.kind, pattern=Pattern.ROUTER, stream=self.stream, bind=(f"inproc://source-{self.name}",),
             topic="first-frame", route=self.route, message_id="first-frame", skip_probes=False, max_reading=self.max_reading,
-            max_connections=1, broker=self.BROKER,
+            max_connections=1, hands_over=self.hands_over,
         )  # fmt: skip
 
 
@@ -90,11 +100,15 @@ class BrokerConfig(SourceConfig):
         default=False,
     )
 
-    BROKER: ClassVar[bool] = True
     #: The scheme of its URL without and with TLS, each with its usual port.
     SCHEMES: ClassVar[dict[str, int]] = {}
     #: Whether the URL goes on after the port.
     PATH: ClassVar[bool] = False
+
+    @property
+    def hands_over(self) -> bool:
+        """See `SourceConfig`: a broker has forgotten what was acknowledged."""
+        return True
 
     @property
     def tls(self) -> bool:

@@ -45,6 +45,11 @@ class CoapConfig(SourceConfig):
         """See `SourceConfig`."""
         return ((f"udp://{self.listen}", "listen"),) if self.listen else ()
 
+    @property
+    def authenticates(self) -> bool:
+        """See `SourceConfig`."""
+        return bool(self.token_file)
+
     def mistakes(self) -> Iterator[Mistake]:
         """See `SourceConfig`."""
         yield from self._listen()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from device_agent.config.setting import setting
-from device_agent.config.sources.base import Mistake, SourceConfig, pair
+from device_agent.config.sources.base import Key, Mistake, SourceConfig, pair
 from device_agent.config.sources.listen import is_loopback, split
 
 
@@ -39,9 +39,14 @@ class HttpConfig(SourceConfig):
         return "TLS" if self.certificate else "no"
 
     @property
-    def binds(self) -> tuple[tuple[str, str], ...]:
+    def binds(self) -> tuple[tuple[str, Key], ...]:
         """See `SourceConfig`."""
         return ((f"tcp://{self.listen}", "listen"),)
+
+    @property
+    def authenticates(self) -> bool:
+        """See `SourceConfig`."""
+        return bool(self.token_file or self.client_ca)
 
     def mistakes(self) -> Iterator[Mistake]:
         """See `SourceConfig`."""

@@ -22,12 +22,16 @@ class PollConfig(SourceConfig):
 
     SOURCE: ClassVar[str] = "device_agent.sources.poll:Poll"
     TOPIC: ClassVar[str] = "the endpoint"
-    BROKER: ClassVar[bool] = True
 
     @property
     def place(self) -> str:
         """See `SourceConfig`."""
         return f"connect {', '.join(self.endpoints)}"
+
+    @property
+    def hands_over(self) -> bool:
+        """See `SourceConfig`."""
+        return True
 
     def mistakes(self) -> Iterator[Mistake]:
         """See `SourceConfig`."""
