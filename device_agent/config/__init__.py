@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from device_agent.config.setting import Unit, setting
-from device_agent.config.sources import HttpConfig, MqttConfig, SourceConfig
+from device_agent.config.sources import AmqpConfig, HttpConfig, MqttConfig, SourceConfig
 from device_agent.config.zeromq import ZEROMQ, CurveConfig, InputConfig, Pattern, RouteConfig
 from device_agent.wire.limits import KIB, MAX_MESSAGE, MIB
 
 __all__ = [
-    "ZEROMQ", "AgentConfig", "AwsConfig", "Config", "CurveConfig", "DeviceConfig", "HttpConfig", "InputConfig", "IotConfig", "MqttConfig",
-    "Pattern", "RouteConfig", "SourceConfig", "SpoolConfig", "StreamConfig", "Unit", "UplinkConfig", "WhenFull",
+    "ZEROMQ", "AgentConfig", "AmqpConfig", "AwsConfig", "Config", "CurveConfig", "DeviceConfig", "HttpConfig", "InputConfig", "IotConfig",
+    "MqttConfig", "Pattern", "RouteConfig", "SourceConfig", "SpoolConfig", "StreamConfig", "Unit", "UplinkConfig", "WhenFull",
 ]  # fmt: skip
 
 

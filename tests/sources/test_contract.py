@@ -6,21 +6,23 @@ import json
 import threading
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from device_agent.config import HttpConfig, MqttConfig, RouteConfig, SourceConfig
+from device_agent.config import AmqpConfig, HttpConfig, MqttConfig, RouteConfig, SourceConfig
 from device_agent.ports import Verdict
 from tests.lab.agent import wait_for
-from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, publisher
+from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, RabbitMq, publisher
 from tests.sources.conftest import Board, board
+from tests.sources.queues import channel, publish
 
 __all__ = ["board"]  # fixture
 
-KINDS = ["mqtt-5", "mqtt-3.1.1", "mqtt-amqtt", "http"]
+KINDS = ["mqtt-5", "mqtt-3.1.1", "mqtt-amqtt", "http", "amqp"]
 #: Any bytes may be a reading.
 PAYLOADS = [b"plain", b"", b"\0\xff\0", "Grüße".encode(), b"x" * 100_000]
 
@@ -51,6 +53,36 @@ class MqttSide:
 
     def wait_until_the_agent_has_gone(self) -> None:
         self._broker.wait_for_connections(1)  # the publisher's
+
+
+class AmqpSide:
+    """A queue with a topic exchange before it."""
+
+    def __init__(self, broker: RabbitMq) -> None:
+        self._broker, self._name = broker, uuid.uuid4().hex
+        with channel(broker) as client:
+            client.exchange_declare(self._name, "topic", durable=True)
+            client.queue_declare(self._name, durable=True)
+            client.queue_bind(self._name, self._name, "#")
+
+    def settings(self, **changes: Any) -> AmqpConfig:
+        given = {"name": "in", "kind": "amqp", "stream": "telemetry", "url": self._broker.url, "queue": self._name}
+        return AmqpConfig(**(given | changes))
+
+    def send(self, *payloads: bytes, topic: str = "a/b") -> None:
+        if len(topic) > 255:
+            return  # the protocol has no such routing keys
+        with channel(self._broker) as client:
+            for payload in payloads:
+                publish(client, payload, key=topic, exchange=self._name)
+
+    def wait_until_the_agent_has_gone(self) -> None:
+        """It may come back at once: consumers do not disturb each other."""
+
+    def close(self) -> None:
+        with channel(self._broker) as client:
+            client.queue_delete(self._name)
+            client.exchange_delete(self._name)
 
 
 class HttpSide:
@@ -105,12 +137,20 @@ class HttpSide:
 
 
 @pytest.fixture(params=KINDS)
-def side(request: pytest.FixtureRequest, tmp_path: Path, board: Board) -> Iterator[MqttSide | HttpSide]:
+def side(request: pytest.FixtureRequest, tmp_path: Path, board: Board) -> Iterator[Side]:
     if request.param == "http":
         client = HttpSide(board)
         yield client
         board.stop()
         client.close()
+        return
+    if request.param == "amqp":
+        queue = AmqpSide(request.getfixturevalue("rabbit"))
+        yield queue
+        board.sink.hold = False
+        board.sink.commit()
+        board.stop()
+        queue.close()
         return
     folder = tmp_path / "broker"
     folder.mkdir()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from device_agent.config.sources.amqp import AmqpConfig
 from device_agent.config.sources.base import BrokerConfig, Inlet, Mistake, SourceConfig
 from device_agent.config.sources.http import HttpConfig
 from device_agent.config.sources.mqtt import MqttConfig
@@ -16,10 +17,10 @@ from device_agent.errors import ConfigError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-__all__ = ["BUILT_IN", "BrokerConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "SourceConfig", "named", "others"]
+__all__ = ["BUILT_IN", "AmqpConfig", "BrokerConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "SourceConfig", "named", "others"]
 
 #: Our own kinds.
-BUILT_IN: Final[dict[str, type[SourceConfig]]] = {"mqtt": MqttConfig, "http": HttpConfig}
+BUILT_IN: Final[dict[str, type[SourceConfig]]] = {"mqtt": MqttConfig, "http": HttpConfig, "amqp": AmqpConfig}
 _GROUP: Final = "device_agent.sources"
 
 
