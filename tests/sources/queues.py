@@ -6,8 +6,7 @@ import contextlib
 import select
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pika
@@ -62,8 +61,8 @@ def ready(broker: RabbitMq, queue: str) -> int:
 class Proxy:
     """Between a client and a broker: notes what the client sends, and adds bytes to what the broker says."""
 
-    def __init__(self, broker: RabbitMq) -> None:
-        self.port = own_ports(1)[0]
+    def __init__(self, broker: RabbitMq, port: int = 0) -> None:
+        self.port = port or own_ports(1)[0]
         self.url = f"amqp://127.0.0.1:{self.port}/%2f"
         self.sent = b""
         self.held = False  # nothing goes through either way
