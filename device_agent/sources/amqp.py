@@ -8,6 +8,7 @@ Promises
 - Prefetch is the window. While the spool is full, messages are not acknowledged, and the broker sends no more than the window.
 - A broker closes a channel that owes an acknowledgement for long (`consumer_timeout`, 30 minutes). So after `give_back_after` the consumer
   is cancelled and what waits goes back to the queue; then a scout, a consumer with a window of one, finds out when there is room.
+- Bindings of the queue that were taken out of the configuration are undone: a durable queue keeps them for ever.
 - A message that is never taken is rejected without a requeue: the queue's dead-letter exchange gets it. It is in our quarantine, too, for
   queues that have none.
 
@@ -17,6 +18,7 @@ before the oldest one that is not are acknowledged at once; those behind it each
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from enum import Enum
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from device_agent import events
 from device_agent.config import AmqpConfig
+from device_agent.sources import memory
 from device_agent.sources.pikaloop import Loop
 from device_agent.sources.port import Deliver, NotNow, Place, Source
 from device_agent.sources.rabbitmq import Connection, channel_problem
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 _TURN: Final = 1.0  # seconds between looks at the age of messages
 #: A scout waits for so many times `give_back_after`: it blocks a single message, and a quorum queue counts how often one comes back.
 _SCOUT: Final = 4
-_FULL: Final = "the spool is full: messages are left in the queue, where others may take them, until there is room"
+_FULL: Final = "the spool is full, or the disk hangs: messages are left in the queue, where others may take them, until there is room"
 _BLOCKED: Final = "RabbitMQ is short of memory or disk and takes nothing from publishers ({}); look at its log"
 
 
@@ -54,6 +57,7 @@ class Amqp(Source):
         super().__init__()
         self._settings = settings
         self._name = f"{place.device}.{settings.name}"
+        self._bound = place.directory / f"{settings.name}.amqp.json"
         self._deliver: Deliver
         self._channel: Channel
         self._state = _State.OPENING
@@ -162,9 +166,31 @@ class Amqp(Source):
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_cancel_callback(self._on_cancelled_by_broker)
         channel.queue_declare(settings.queue, passive=not settings.declare, durable=settings.declare)
-        for key in settings.keys:
-            channel.queue_bind(settings.queue, settings.exchange, routing_key=key)
+        self._bind(channel)
         self._consume()
+
+    def _bind(self, channel: Channel) -> None:
+        """Bind the queue as told, and undo what an earlier configuration told; what is to be undone is on disk until it is."""
+        settings = self._settings
+        wanted = [json.dumps([settings.queue, settings.exchange, key]) for key in settings.keys]
+        known = memory.recall(self._bound)
+        gone = [binding for binding in known if binding not in wanted and json.loads(binding)[0] == settings.queue]
+        self._remember(gone + wanted)
+        for binding in wanted:
+            queue, exchange, key = json.loads(binding)
+            channel.queue_bind(queue, exchange, routing_key=key)
+        for binding in gone:
+            queue, exchange, key = json.loads(binding)
+            last = binding is gone[-1]
+            channel.queue_unbind(queue, exchange, routing_key=key, callback=(lambda _: self._remember(wanted)) if last else None)
+
+    def _remember(self, bindings: list[str]) -> None:
+        if memory.recall(self._bound) == bindings:
+            return
+        try:
+            memory.remember(self._bound, bindings)
+        except OSError as error:  # pika would end the connection, and say that the broker did
+            self._lost = f"cannot note the bindings of queue {self._settings.queue!r} in {self._bound}: {error.strerror}"
 
     def _on_consuming(self, _frame: object) -> None:
         self._state = _State.CONSUMING

@@ -60,17 +60,18 @@ class Connection:
 
     def close(self) -> None:
         """End it, and wait for that."""
+        was_open = self.client.is_open
         if not (self._closed or self.client.is_closing or self.client.is_closed):
             self.client.close()
-        self._end(_CLOSE)
-        if not self._closed:
+        self._end()
+        if was_open and not self._closed:
             self.client.drop()
-            self._end(_CLOSE)
+            self._end()
 
-    def _end(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not self._closed and time.monotonic() < end:
-            self._loop.turn(end - time.monotonic())
+    def _end(self) -> None:
+        end = time.monotonic() + _CLOSE
+        while not self._closed and (left := end - time.monotonic()) > 0:
+            self._loop.turn(left)
 
 
 def _parameters(settings: AmqpConfig, name: str) -> pika.ConnectionParameters:

@@ -142,7 +142,9 @@ class RabbitMq:
                 command = ["epmd", "-address", "127.0.0.1", "-port", self._environment["ERL_EPMD_PORT"]]
                 self._mapper = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
             command = [str(self._BIN / "rabbitmq-server")]
-            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, start_new_session=True, cwd=self.folder)
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
+            )
         wait_for(self._answers, what="the broker")
 
     def _answers(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import Iterator
@@ -209,6 +210,30 @@ def test_a_queue_is_made_and_bound_as_told(board: Board, rabbit: RabbitMq) -> No
         client.exchange_delete(name)
 
 
+def test_a_binding_that_left_the_configuration_is_undone(board: Board, rabbit: RabbitMq, queue: str) -> None:
+    """A durable queue keeps it for ever otherwise, as a persistent session does (telegraf#9703)."""
+    with channel(rabbit) as client:
+        client.exchange_declare(queue, "topic")
+        for keys in (("a", "b", "c"), ("a",)):
+            board.start(settings(rabbit.url, queue, exchange=queue, keys=keys))
+            board.stop()
+        publish(client, b"a", key="a", exchange=queue)
+        for key in ("b", "c"):
+            with pytest.raises(pika.exceptions.UnroutableError):
+                publish(client, b"no", key=key, exchange=queue)
+        client.exchange_delete(queue)
+        board.start(settings(rabbit.url, queue))  # the exchange is gone, and nothing is bound
+        assert board.sink.wait_for(1) == [b"a"]
+
+
+def test_bindings_that_cannot_be_noted_are_told(board: Board, rabbit: RabbitMq, queue: str) -> None:
+    board.place.directory.write_text("a file where the directory should be")
+    board.begin(settings(rabbit.url, queue, exchange="amq.topic", keys=(queue,)))
+    wait_for(lambda: f"cannot note the bindings of queue '{queue}'" in board.problem(), what="the problem")
+    board.place.directory.unlink()
+    wait_for(lambda: board.status()["stands"], what="the connection")
+
+
 def test_a_routing_key_that_is_not_utf_8_loses_no_message(board: Board, rabbit: RabbitMq, queue: str) -> None:
     name = uuid.uuid4().hex
     with channel(rabbit) as client:
@@ -359,6 +384,17 @@ def test_a_broker_that_hangs_does_not_hold_up_a_stop(board: Board, rabbit: Rabbi
     board.start(settings(proxy.url, queue))
     proxy.held = True
     board.stop()  # no thread and no socket is left
+
+
+def test_a_stop_while_it_connects_ends_at_once(board: Board) -> None:
+    """No thread and no socket is left of a connection to something that takes it and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        board.begin(settings(f"amqp://127.0.0.1:{silent.getsockname()[1]}", "q"))
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(8) == b"AMQP\0\0\x09\x01"
+            board.stop()
+            assert connection.recv(8) == b""
 
 
 @pytest.mark.slow
