@@ -39,7 +39,7 @@ class Courier:
         self._window, self._insists, self._monotonic = window, insists, monotonic
         self._numbers = 0
         self._under_way: dict[bytes, tuple[object, list[bytes]]] = {}
-        self._held: deque[tuple[object, list[bytes]]] = deque()
+        self._held: deque[tuple[object, list[bytes], str]] = deque()  # the last is why
         self._settled: list[Settled] = []
         self._next_offer = 0.0
         self._stopping = False
@@ -101,7 +101,7 @@ class Courier:
         """See `Deliver`."""
         if self._held and self._monotonic() >= self._next_offer:
             held, self._held = self._held, deque()
-            for token, frames in held:
+            for token, frames, _ in held:
                 self._send(token, frames)
         found, self._settled = self._settled, []
         while True:
@@ -114,10 +114,15 @@ class Courier:
             if said["ok"]:
                 found.append(Settled(token, taken=True, seq=said["seq"]))
             elif said["again"] and self._insists and not self._stopping:
-                self._held.append((token, frames))
+                self._held.append((token, frames, said["error"]))
                 self._next_offer = self._monotonic() + PAUSE
             else:
                 found.append(Settled(token, taken=False, again=said["again"], reason=said["error"]))
+
+    def give_back(self) -> None:
+        """See `Deliver`."""
+        self._settled += [Settled(token, taken=False, again=True, reason=reason) for token, _, reason in self._held]
+        self._held.clear()
 
     def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
         """See `Deliver`."""

@@ -74,7 +74,13 @@ class Deliver(Protocol):
         """
 
     def settled(self) -> Sequence[Settled]:
-        """Return what became of messages since the last call; never blocks. A source that `insists` sees no `again`."""
+        """Return what became of messages since the last call; never blocks.
+
+        A source that `insists` sees `again` only at a stop, and after `give_back`.
+        """
+
+    def give_back(self) -> None:
+        """Offer no more what found no room so far: `settled` returns it with `again`, also to a source that `insists`."""
 
     def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
         """Block until a message is settled, the source is to stop, a descriptor can be used, or `timeout` seconds are over.
@@ -99,7 +105,7 @@ class Deliver(Protocol):
 class Source(ABC):
     """One input that is not ZeroMQ. Made for each run anew."""
 
-    #: Whether a message that finds no room is offered again until there is some, so that `Settled.again` is never seen.
+    #: Whether a message that finds no room is offered again until there is some, the source stops, or it calls `give_back`.
     insists = True
 
     def __init__(self) -> None:

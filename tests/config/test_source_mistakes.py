@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from device_agent.config import HttpConfig, MqttConfig
-from device_agent.config.sources import BUILT_IN, CoapConfig, StompConfig
+from device_agent.config.sources import BUILT_IN, AmqpConfig, CoapConfig, StompConfig
 from tests.config.samples import GOOD, load, mistakes
 
 MQTT = (
@@ -59,6 +59,16 @@ stream = "telemetry"
 bind = ["tcp://127.0.0.1:5560"]
 """
 NNG = GOOD + NNG_TABLE
+AMQP = (
+    GOOD
+    + """
+[[input]]
+name = "rabbit"
+kind = "amqp"
+stream = "telemetry"
+queue = "hello"
+"""
+)
 FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the end"
 
 
@@ -89,6 +99,17 @@ FILTER = "is no topic filter: '+' stands alone between slashes, '#' alone at the
         (HTTP + 'listen = "0.0.0.0:8580"', "35: input.listen: anybody on the network could send to 0.0.0.0: set token_file or client_ca, or listen on 127.0.0.1"),
         (HTTP + 'client_ca = "/ca.pem"', "31: input.certificate: missing; client_ca is given, and only TLS has certificates"),
         (HTTP + 'certificate = "/c.pem"', "31: input.private_key: missing; certificate is given, and one is of no use without the other"),
+        (AMQP.replace('queue = "hello"\n', ""), "31: input.queue: missing; it has no default"),
+        (AMQP.replace('"hello"', '""'), "35: input.queue: must not be empty"),
+        (AMQP.replace("hello", "ä" * 128), "35: input.queue: must be at most 255 bytes long in UTF-8"),
+        (AMQP + 'url = "mqtt://localhost"', "36: input.url: 'mqtt://localhost' is not a broker's URL, amqp://localhost:5672 or amqps://broker.example:5671"),
+        (AMQP + 'url = "amqp://guest@localhost/%2f"', "36: input.url: must not hold a user name or password; see username and password_file"),
+        (AMQP + 'url = "amqp://localhost/%2f?heartbeat=1"', "36: input.url: must end with the path, amqp://localhost:5672 or amqps://broker.example:5671"),
+        (AMQP + 'ca = "/ca.pem"', "31: input.url: ca and certificate are for amqps:// only"),
+        (AMQP + 'exchange = "readings"', '31: input.keys: missing; exchange is given, and ["#"] is every message of a topic exchange, [""] of a fanout exchange'),
+        (AMQP + 'keys = ["a.#"]', "31: input.exchange: missing; keys is given"),
+        (AMQP + f'exchange = "readings"\nkeys = ["a", "{"k" * 256}"]', "37: input.keys: must be at most 255 bytes long in UTF-8"),
+        (AMQP + 'give_back_after = "0s"', "36: input.give_back_after: must be from 1s to 24h"),
         (HTTP + 'listen = "127.0.0.1:5555"', "35: input.listen: 'tcp://127.0.0.1:5555' cannot be bound beside 'tcp://127.0.0.1:5555', line 13"),
         (POLL.replace('["tcp://127.0.0.1:1"]', "[]"), '35: input.endpoints: must not be empty, such as endpoints = ["tcp://127.0.0.1:5560"]'),
         (POLL.replace("tcp://127.0.0.1:1", "inproc://x"), "35: input.endpoints: 'inproc://x': only tcp and ipc carry a question and its answer to another process"),
@@ -150,6 +171,12 @@ def test_what_is_right_is_taken_with_the_defaults_and_variables_of_its_kind() ->
     stomp = load(STOMP + 'url = "stomp+ssl://broker"\ncertificate = "/c"\nprivate_key = "/k"').sources[0]
     assert isinstance(stomp, StompConfig)
     assert (stomp.tls, stomp.address, stomp.virtual_host, stomp.durable, stomp.heart_beat) == (True, ("broker", 61614), "/", False, 30.0)
+    amqp = load(AMQP, DEVICE_AGENT_INPUT_RABBIT_URL="amqps://broker/plant%2f7").sources[0]
+    assert isinstance(amqp, AmqpConfig)
+    assert (amqp.url, amqp.address, amqp.virtual_host, amqp.tls) == ("amqps://broker/plant%2f7", ("broker", 5671), "plant/7", True)
+    assert [AmqpConfig(name="a", kind="amqp", stream="s", queue="q", url=f"amqp://h{end}").virtual_host for end in ("", "/", "/%2f")] == [
+        "/"
+    ] * 3
     for listen in ("[::1]:1", "localhost:1", "127.0.0.2:0"):
         http = load(HTTP + f'listen = "{listen}"').sources[0]
         assert isinstance(http, HttpConfig)

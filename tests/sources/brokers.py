@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -103,6 +104,92 @@ class Amqtt(MqttBroker):
         """See `MqttBroker`. Of a client that comes back earlier, amqtt ends the new connection, too, and forgets what it owes."""
         log = self.folder / "log"
         wait_for(lambda: re.findall(r"(\d+)/\S+ connections acquired", log.read_text())[-1:] == [str(number)], what="the connections")
+
+
+class RabbitMq:
+    """RabbitMQ with an Erlang port mapper, a cookie and a data directory of its own; as the user who runs the tests."""
+
+    _BIN = Path("/usr/lib/rabbitmq/bin")  # those of /usr/sbin change the user
+
+    def __init__(self, folder: Path, *, advanced: str = "", **settings: str) -> None:
+        """With `settings` of rabbitmq.conf, and with `advanced` ones of the application `rabbit` as Erlang has them."""
+        if not (self._BIN / "rabbitmq-server").exists() or shutil.which("epmd") is None:
+            pytest.skip("needs RabbitMQ (apt install rabbitmq-server)")
+        self.folder = folder
+        self.port, mapper, distribution = own_ports(3)
+        self.url = f"amqp://127.0.0.1:{self.port}/%2f"
+        self._advanced = advanced
+        self._settings = {f"listeners.{'ssl' if 'ssl_options.certfile' in settings else 'tcp'}.1": f"127.0.0.1:{self.port}"} | settings
+        self._environment = os.environ | {
+            "HOME": str(folder), "ERL_EPMD_PORT": str(mapper), "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_DIST_PORT": str(distribution),
+            "RABBITMQ_NODENAME": f"test{self.port}@localhost", "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "logs"), "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"), "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
+        }  # fmt: skip
+        self._mapper: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        plain = {"listeners.tcp": "none"} if "listeners.ssl.1" in self._settings else {}
+        chosen = {"log.console": "true", "log.console.level": "info", "log.file": "false"} | plain | self._settings
+        (self.folder / "rabbitmq.conf").write_text("".join(f"{key} = {value}\n" for key, value in chosen.items()))
+        (self.folder / "advanced.config").write_text(f"[{{rabbit, [{self._advanced}]}}].")
+        (self.folder / "plugins").write_text("[].")
+        with (self.folder / "log").open("ab") as log:
+            if self._mapper is None:
+                command = ["epmd", "-address", "127.0.0.1", "-port", self._environment["ERL_EPMD_PORT"]]
+                self._mapper = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+            command = [str(self._BIN / "rabbitmq-server")]
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
+            )
+        wait_for(self._answers, what="the broker")
+
+    def _answers(self) -> bool:
+        """Whether it speaks AMQP, or TLS: it greets who says something that is neither."""
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "log").read_text()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"GREETING")
+                connection.settimeout(10)
+                return bool(connection.recv(1))
+        except OSError:
+            return False
+
+    def control(self, *arguments: str) -> str:
+        """Run rabbitmqctl."""
+        command = [str(self._BIN / "rabbitmqctl"), *arguments]
+        return subprocess.run(command, env=self._environment, check=True, capture_output=True, text=True, timeout=WAIT).stdout
+
+    def send(self, number: int) -> None:
+        """Send a signal to it and to the shell that it runs in."""
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it as a service manager does, or at once with SIGKILL."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self.send(number)
+            self._process.wait(WAIT)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._mapper is not None:
+            self._mapper.terminate()
+            self._mapper.wait(WAIT)
 
 
 @contextmanager

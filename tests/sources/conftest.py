@@ -16,6 +16,7 @@ from device_agent.metrics import InputMetrics, Metrics
 from device_agent.sources import Keeper, Place
 from tests.intake.conftest import Sink
 from tests.lab.agent import wait_for
+from tests.sources.brokers import RabbitMq
 
 
 class Board:
@@ -94,3 +95,10 @@ def board(tmp_path: Path) -> Iterator[Board]:
     made.sink.hold = False
     made.sink.commit()
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
+    """One for all tests that do not restart it, as it takes long to start; each has queues of its own."""
+    with RabbitMq(tmp_path_factory.mktemp("rabbit")) as made:
+        yield made

@@ -7,6 +7,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,16 +19,19 @@ import aiocoap
 import pytest
 
 from device_agent.config import HttpConfig, MqttConfig, SourceConfig
-from device_agent.config.sources import CoapConfig, NngConfig, StompConfig
+from device_agent.config.sources import AmqpConfig, CoapConfig, NngConfig, StompConfig
 from tests.sources.activemq import Sender, StompBroker, own_name, sender
-from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, publisher
+from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, RabbitMq, publisher
 from tests.sources.conftest import Board
 from tests.sources.nngpeers import NngPull, NngRep
+from tests.sources.queues import channel, publish
 
 
 class Side(ABC):
     """The other side of a source: a program that sends."""
 
+    #: Bytes of a topic at most, in the protocol itself.
+    longest = 1000
     #: Whether the sender is told that a message is never taken.
     told = False
     #: Whether each message has a topic of its own.
@@ -95,6 +99,33 @@ class StompSide(Side):
 
     def wait_until_the_agent_has_gone(self) -> None:
         """It may come back at once: it had the broker's receipt."""
+
+
+class AmqpSide(Side):
+    """A queue with a topic exchange before it."""
+
+    longest = 255  # bytes of a routing key
+
+    def __init__(self, broker: RabbitMq) -> None:
+        self._broker, self._name = broker, uuid.uuid4().hex
+        with channel(broker) as client:
+            client.exchange_declare(self._name, "topic", durable=True)
+            client.queue_declare(self._name, durable=True)
+            client.queue_bind(self._name, self._name, "#")
+
+    def settings(self, **changes: Any) -> AmqpConfig:
+        given = {"name": "in", "kind": "amqp", "stream": "telemetry", "url": self._broker.url, "queue": self._name}
+        return AmqpConfig(**(given | changes))
+
+    def send(self, *payloads: bytes, topic: str = "a/b") -> None:
+        with channel(self._broker) as client:
+            for payload in payloads:
+                publish(client, payload, key=topic, exchange=self._name)
+
+    def close(self) -> None:
+        with channel(self._broker) as client:
+            client.queue_delete(self._name)
+            client.exchange_delete(self._name)
 
 
 class AskingSide(Side):
@@ -244,6 +275,11 @@ def _stomp(fixture: str, request: pytest.FixtureRequest, _folder: Path, _board: 
 
 
 @contextmanager
+def _amqp(request: pytest.FixtureRequest, _folder: Path, _board: Board) -> Iterator[Side]:
+    yield AmqpSide(request.getfixturevalue("rabbit"))
+
+
+@contextmanager
 def _asking(make: type[AskingSide], _request: pytest.FixtureRequest, _folder: Path, board: Board) -> Iterator[Side]:
     yield make(board)
 
@@ -262,6 +298,7 @@ SIDES: dict[str, Make] = {
     "mqtt-5": partial(_mqtt, Mosquitto, "5"),
     "mqtt-3.1.1": partial(_mqtt, Mosquitto, "3.1.1"),
     "mqtt-amqtt": partial(_mqtt, Amqtt, "3.1.1"),
+    "amqp": _amqp,
     "stomp-activemq": partial(_stomp, "activemq"),
     "stomp-rabbitmq": partial(_stomp, "rabbitstomp"),
     "http": partial(_asking, HttpSide),

@@ -105,9 +105,9 @@ def test_what_is_never_taken_holds_up_nothing(board: Board, side: Side) -> None:
 
 def test_a_topic_that_is_too_long_for_a_label_is_refused_or_kept_as_a_frame(board: Board, side: Side) -> None:
     board.start(side.settings())
-    if not side.labelled:
-        pytest.skip("a message of this kind has no topic of its own")
     topic = "a/" + "t" * 300
+    if not side.labelled or len(topic) > side.longest:
+        pytest.skip("a message of this kind has no such topic")
     side.send(b"long", topic=topic)
     side.send(b"end")
     kept = [] if side.told else [[side.label(topic).encode(), b"long"]]

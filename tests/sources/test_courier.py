@@ -5,6 +5,7 @@ from __future__ import annotations
 import zmq
 
 from device_agent.sources.courier import Courier
+from device_agent.sources.port import Settled
 
 
 def test_there_is_never_less_than_no_room() -> None:
@@ -18,4 +19,24 @@ def test_there_is_never_less_than_no_room() -> None:
             courier.offer(number, b"reading")
         assert [*rooms, courier.room] == [2, 1, 0, 0, 0]
         assert courier.under_way == 4
+        courier.close()
+
+
+def test_what_finds_no_room_is_given_back_when_the_source_wants_it() -> None:
+    """Once, with the reason; what the intake has not answered stays under way, and there is room again."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as intake:
+        intake.bind("inproc://intake")
+        courier = Courier(context, "inproc://intake", window=2, insists=True, monotonic=lambda: 0.0)
+        courier.offer("refused", b"reading")
+        courier.offer("unanswered", b"reading")
+        identity, number, _ = intake.recv_multipart()
+        intake.send_multipart([identity, number, b'{"ok": false, "again": true, "error": "the disk is full"}'])
+        courier.wait([], None)
+        assert courier.settled() == []
+        assert (courier.room, courier.under_way) == (0, 2)
+        courier.give_back()
+        courier.wait([], None)  # returns at once
+        assert courier.settled() == [Settled("refused", taken=False, again=True, reason="the disk is full")]
+        assert courier.settled() == []
+        assert (courier.room, courier.under_way) == (1, 1)
         courier.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from device_agent.config.sources.amqp import AmqpConfig
 from device_agent.config.sources.base import BrokerConfig, Inlet, Mistake, SourceConfig
 from device_agent.config.sources.coap import CoapConfig
 from device_agent.config.sources.http import HttpConfig
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
 __all__ = [
-    "BUILT_IN", "BrokerConfig", "CoapConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "NngConfig", "PollConfig", "SourceConfig",
-    "StompConfig", "named", "others",
+    "BUILT_IN", "AmqpConfig", "BrokerConfig", "CoapConfig", "HttpConfig", "Inlet", "Mistake", "MqttConfig", "NngConfig", "PollConfig",
+    "SourceConfig", "StompConfig", "named", "others",
 ]  # fmt: skip
 
 #: Our own kinds.
 BUILT_IN: Final[dict[str, type[SourceConfig]]] = {
-    "mqtt": MqttConfig, "stomp": StompConfig, "http": HttpConfig, "coap": CoapConfig, "nng": NngConfig, "poll": PollConfig,
-}  # fmt: skip
+    "mqtt": MqttConfig,
+    "amqp": AmqpConfig,
+    "stomp": StompConfig,
+    "http": HttpConfig,
+    "coap": CoapConfig,
+    "nng": NngConfig,
+    "poll": PollConfig,
+}
 _GROUP: Final = "device_agent.sources"
 
 
