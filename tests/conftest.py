@@ -50,6 +50,26 @@ def _is_long(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(name) for name in ("slow", "e2e"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """A broker that is not installed is a skip that says how to install it."""
+    yield from _unless_missing()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    yield from _unless_missing()
+
+
+def _unless_missing() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "MissingError":  # of localcloud.brokers, which is not imported for this
+            pytest.skip(str(error))
+        raise
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
     """A local cloud (stage dev, SSE-SQS) with the app of this checkout. Shared: use device ids of your own, and leave its network up."""

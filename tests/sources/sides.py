@@ -20,11 +20,11 @@ import pytest
 
 from device_agent.config import HttpConfig, MqttConfig, SourceConfig
 from device_agent.config.sources import AmqpConfig, CoapConfig, NngConfig, StompConfig
-from tests.sources.activemq import Sender, StompBroker, own_name, sender
-from tests.sources.brokers import Amqtt, Mosquitto, MqttBroker, Publisher, RabbitMq, publisher
+from tests.sources.brokers import ActiveMq, Amqtt, Mosquitto, Publisher, RabbitMq, RabbitStomp, publisher
 from tests.sources.conftest import Board
 from tests.sources.nngpeers import NngPull, NngRep
 from tests.sources.queues import channel, publish
+from tests.sources.stompclient import Sender, own_name, sender
 
 
 class Side(ABC):
@@ -61,7 +61,7 @@ class Side(ABC):
 
 
 class MqttSide(Side):
-    def __init__(self, broker: MqttBroker, client: Publisher, version: str) -> None:
+    def __init__(self, broker: Mosquitto | Amqtt, client: Publisher, version: str) -> None:
         self._broker, self._client, self._version = broker, client, version
         self.forgets = "amqtt sends nothing again to a session that comes back; Mosquitto does (apt install mosquitto)" * isinstance(
             broker, Amqtt
@@ -75,13 +75,14 @@ class MqttSide(Side):
         self._client.send(*payloads, topic=topic)
 
     def wait_until_the_agent_has_gone(self) -> None:
-        self._broker.wait_for_connections(1)  # the publisher's
+        if isinstance(self._broker, Amqtt):
+            self._broker.wait_for_connections(1)  # the publisher's
 
 
 class StompSide(Side):
     """All topics of a name, durably: RabbitMQ's client subscribes to one queue only, and ActiveMQ is slow to give such messages again."""
 
-    def __init__(self, broker: StompBroker, client: Sender) -> None:
+    def __init__(self, broker: ActiveMq | RabbitStomp, client: Sender) -> None:
         self._broker, self._client = broker, client
         self._name = own_name()
         self._all = f"/topic/{self._name}.{broker.everything}"
@@ -260,7 +261,7 @@ Make = Callable[[pytest.FixtureRequest, Path, Board], AbstractContextManager[Sid
 
 
 @contextmanager
-def _mqtt(make: type[MqttBroker], version: str, _request: pytest.FixtureRequest, folder: Path, _board: Board) -> Iterator[Side]:
+def _mqtt(make: type[Mosquitto | Amqtt], version: str, _request: pytest.FixtureRequest, folder: Path, _board: Board) -> Iterator[Side]:
     folder = folder / "broker"
     folder.mkdir()
     with make(folder) as broker, publisher(broker) as client:

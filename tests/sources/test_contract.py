@@ -11,9 +11,8 @@ import pytest
 from device_agent.config import RouteConfig
 from device_agent.ports import Verdict
 from tests.lab.agent import wait_for
-from tests.sources.activemq import ActiveMq
+from tests.sources.brokers import ActiveMq, RabbitStomp
 from tests.sources.conftest import Board, board
-from tests.sources.rabbitstomp import RabbitStomp
 from tests.sources.sides import SIDES, Side
 
 __all__ = ["board"]  # fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.lab.agent import wait_for
-from tests.sources.activemq import own_name, sender
+from tests.sources.brokers import RabbitStomp
 from tests.sources.conftest import Board
-from tests.sources.rabbitstomp import RabbitStomp
+from tests.sources.stompclient import own_name, sender
 from tests.sources.test_stomp import kept, settings
 
 

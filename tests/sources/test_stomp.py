@@ -14,9 +14,10 @@ import pytest
 from device_agent.config.sources import StompConfig
 from device_agent.ports import Verdict
 from tests.lab.agent import wait_for
-from tests.sources.activemq import ActiveMq, own_name, sender
+from tests.sources.brokers import ActiveMq
 from tests.sources.certificates import make_certificates
 from tests.sources.conftest import Board
+from tests.sources.stompclient import own_name, sender
 
 
 def settings(url: str, **changes: Any) -> StompConfig:
