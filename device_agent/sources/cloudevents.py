@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from device_agent.sources.port import Place
+from device_agent.wire.timestamps import rfc3339
 
 #: `type` of an event that is made of a broker's message.
 MESSAGE: Final = "device-agent.message.v1"
@@ -59,8 +60,16 @@ def wrap(
 
 def texts(pairs: Iterable[tuple[str, object]]) -> str | None:
     """Return what users have added to a message, JSON in one attribute: their names need not fit an event's; None if there is nothing."""
-    found = [[name, value if isinstance(value, str | int | float | bool) else str(value)] for name, value in pairs]
-    return json.dumps(found, separators=(",", ":"), ensure_ascii=False) if found else None
+    found = [[name, value] for name, value in pairs]
+    return json.dumps(found, separators=(",", ":"), ensure_ascii=False, default=_plain) if found else None
+
+
+def time(seconds: float | None) -> str | None:
+    """Return seconds since 1970 as an event's `time`; None if there are none, or they are no time."""
+    try:
+        return None if seconds is None else rfc3339(round(seconds * 1_000_000))
+    except (OverflowError, ValueError):  # what a sender calls a time may be any number
+        return None
 
 
 def from_headers(payload: bytes, headers: Mapping[str, str], content_type: str) -> bytes:
@@ -159,6 +168,11 @@ def _is_json(payload: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _plain(value: object) -> object:
+    """Return what JSON can hold of a header's value."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _refuse(why: str) -> None:

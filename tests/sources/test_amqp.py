@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -102,6 +103,7 @@ def test_a_message_before_one_that_waits_does_not_acknowledge_it(board: Board, r
         for payload in numbers(20, first=2):  # more than the window
             publish(client, payload, key="a", exchange=name)
         board.sink.wait_for(21)
+        wait_for(lambda: board.status()["under_way"] == 1, what="the acknowledgements")
         board.stop()
         client.queue_unbind(name, name, "#")
         wait_for(lambda: ready(rabbit, name) == 1, what="the one that waits")
@@ -449,3 +451,42 @@ def test_over_tls_with_certificates_on_both_sides(board: Board, tmp_path: Path) 
         board.start(settings(url, "q", declare=True, **ours))
         assert re.search(r"ssl\s+true|true", broker.control("list_connections", "ssl"))
         board.stop()
+
+
+def test_what_the_broker_says_is_kept_when_asked_for(board: Board, rabbit: RabbitMq, queue: str) -> None:
+    board.start(settings(rabbit.url, queue, properties=True))
+    said = pika.BasicProperties(
+        content_type="application/json", message_id="m-7", timestamp=1_795_000_000, correlation_id="c", reply_to="answers", type="reading",
+        app_id="meter", priority=3, headers={"Sensor-Id": 7, "raw": b"\xff", "nested": {"a": [1, None]}}, delivery_mode=2,
+    )  # fmt: skip
+    with channel(rabbit) as client:
+        client.basic_publish("", queue, b'{"celsius": 21.50}', said)
+        client.basic_publish("", queue, b"bare", pika.BasicProperties(timestamp=2**63, delivery_mode=2))
+    full, bare = (bytes(one) for one in board.sink.wait_for(2))
+    event = json.loads(full)
+    assert full.endswith(b'"data":{"celsius": 21.50}}')
+    assert json.loads(event.pop("headers")) == [["Sensor-Id", 7], ["raw", "\\xff"], ["nested", {"a": [1, None]}]]
+    assert event == {
+        "specversion": "1.0", "id": "m-7", "source": "/devices/board-7/inputs/in", "type": "device-agent.message.v1", "subject": queue,
+        "time": "2026-11-18T11:06:40.000000Z", "datacontenttype": "application/json", "redelivered": False, "correlationid": "c",
+        "replyto": "answers", "messagetype": "reading", "appid": "meter", "priority": 3, "data": {"celsius": 21.5},
+    }  # fmt: skip
+    event = json.loads(bare)
+    assert event.pop("id")
+    assert event == {
+        "specversion": "1.0", "source": "/devices/board-7/inputs/in", "type": "device-agent.message.v1", "subject": queue,
+        "redelivered": False, "data_base64": "YmFyZQ==",
+    }  # fmt: skip
+
+
+def test_what_comes_again_says_so(board: Board, rabbit: RabbitMq, queue: str) -> None:
+    """So that a consumer can tell a second reading of one message from a second message."""
+    board.sink.hold = True
+    board.start(settings(rabbit.url, queue, properties=True))
+    send(rabbit, queue, b"1")
+    board.sink.wait_for(1)
+    board.crash()
+    board.sink.hold = False
+    board.start(settings(rabbit.url, queue, properties=True))
+    board.sink.wait_for(2)
+    assert [json.loads(bytes(one))["redelivered"] for one in board.sink.payloads()] == [False, True]

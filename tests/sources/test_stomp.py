@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -214,3 +215,17 @@ def settle_the_store(broker: ActiveMq) -> None:
 def kept(board: Board) -> list[bytes]:
     """What the spool has on disk."""
     return [bytes(payload) for batch in board.sink.batches if batch not in board.sink.refused_batches for payload in batch.run.payloads]
+
+
+def test_what_the_broker_says_is_kept_when_asked_for(board: Board, broker: ActiveMq, queue: str) -> None:
+    board.start(settings(broker.url, destination=queue, properties=True))
+    with sender(broker) as client:
+        client.send(b"warm", to=queue, **{"content-type": "text/plain", "Sensor-Id": "7:a"})
+    event = json.loads(bytes(board.sink.wait_for(1)[0]))
+    assert event.pop("id").startswith("ID:")
+    assert event.pop("time").startswith("20")
+    assert ["Sensor-Id", "7:a"] in json.loads(event.pop("headers"))
+    assert event == {
+        "specversion": "1.0", "source": "/devices/board-7/inputs/in", "type": "device-agent.message.v1", "subject": queue,
+        "datacontenttype": "text/plain", "redelivered": False, "data": "warm",
+    }  # fmt: skip

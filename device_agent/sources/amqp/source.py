@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from device_agent import events
 from device_agent.config.sources import AmqpConfig
-from device_agent.sources import memory
+from device_agent.sources import cloudevents, memory
 from device_agent.sources.amqp.connection import Connection, channel_problem
+from device_agent.sources.amqp.event import event
 from device_agent.sources.amqp.loop import Loop
 from device_agent.sources.port import Deliver, NotNow, Place, Source
 
@@ -57,6 +58,7 @@ class Amqp(Source):
         super().__init__()
         self._settings = settings
         self._name = f"{place.device}.{settings.name}"
+        self._source = cloudevents.origin(place, settings.name)
         self._bound = place.directory / f"{settings.name}.amqp.json"
         self._deliver: Deliver
         self._channel: Channel
@@ -209,11 +211,15 @@ class Amqp(Source):
             self.knows(peers=1, problem="")
             self.on_stand()
 
-    def _on_message(self, _channel: Channel, method: spec.Basic.Deliver, _properties: BasicProperties, body: bytes) -> None:
+    def _on_message(self, _channel: Channel, method: spec.Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
         tag = cast("int", method.delivery_tag)
         self._delivered[tag] = time.monotonic()
-        if not self._deliver.stopping:
-            self._deliver.offer(tag, body, topic=_text(method.routing_key))
+        if self._deliver.stopping:
+            return
+        topic = _text(method.routing_key)
+        if self._settings.properties:
+            body = event(body, method, properties, source=self._source, subject=topic)
+        self._deliver.offer(tag, body, topic=topic)
 
     def _on_cancelled(self, _frame: object) -> None:
         self._state = _State.CANCELLED

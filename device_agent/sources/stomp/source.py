@@ -20,7 +20,7 @@ from typing import Final
 
 from device_agent import events
 from device_agent.config.sources import StompConfig
-from device_agent.sources import secret
+from device_agent.sources import cloudevents, secret
 from device_agent.sources.port import Deliver, NotNow, Place, Source
 from device_agent.sources.stomp.connection import LARGEST, Connection
 from device_agent.sources.stomp.frames import Frame
@@ -34,6 +34,13 @@ _TEXT: Final = 300  # characters of what a broker says that are shown
 _READY: Final = "subscribed"
 
 
+_DIGITS: Final = 16  # of milliseconds since 1970; what is longer is no time
+#: Headers of a message that are about its way, or have a place of their own in an event.
+_NOT_KEPT: Final = {
+    "ack", "subscription", "destination", "content-length", "content-type", "message-id", "redelivered", "timestamp",
+}  # fmt: skip
+
+
 class Stomp(Source):
     """One run of a `stomp` input: from the connection to its end."""
 
@@ -42,6 +49,7 @@ class Stomp(Source):
         super().__init__()
         self._settings = settings
         self._client = f"{place.device}.{settings.name}"
+        self._source = cloudevents.origin(place, settings.name)
         self._subscription = self._client if settings.durable else "1"
         self._deliver: Deliver
         self._connection: Connection
@@ -183,7 +191,8 @@ class Stomp(Source):
             events.source_refused(name=self._settings.name, reason=reason)
             self._answer(token, taken=False)
         else:
-            self._deliver.offer(token, frame.body, topic=frame.headers.get("destination"))
+            body = _event(frame, self._source) if self._settings.properties else frame.body
+            self._deliver.offer(token, body, topic=frame.headers.get("destination"))
 
     def _error(self, frame: Frame) -> str:
         url, settings = self._settings.url, self._settings
@@ -193,6 +202,18 @@ class Stomp(Source):
         if not self._standing:
             return f"{url} refuses to subscribe to {settings.destination}: {said}; correct destination, or ask the broker's administrator"
         return f"{url} has ended the connection: {said}"
+
+
+def _event(frame: Frame, source: str) -> bytes:
+    """Return the event of a message. `timestamp` is ActiveMQ's, in milliseconds."""
+    headers = frame.headers
+    sent = headers.get("timestamp", "")
+    attributes = {
+        "id": headers.get("message-id"), "subject": headers.get("destination"), "redelivered": headers.get("redelivered") == "true",
+        "time": cloudevents.time(int(sent) / 1000) if sent.isdecimal() and len(sent) < _DIGITS else None,
+        "headers": cloudevents.texts((name, value) for name, value in headers.items() if name not in _NOT_KEPT),
+    }  # fmt: skip
+    return cloudevents.wrap(frame.body, source=source, content_type=headers.get("content-type", ""), attributes=attributes)
 
 
 def _said(frame: Frame) -> str:
