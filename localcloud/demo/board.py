@@ -48,6 +48,20 @@ bind = ["tcp://127.0.0.1:{rep}"]
 topic = "orders"
 stream = "events"
 
+[[input]]
+name = "meters"
+kind = "mqtt"
+url = "{mqtt}"
+version = "3.1.1"
+topics = ["meters/#"]
+stream = "telemetry"
+
+[[input]]
+name = "script"
+kind = "http"
+listen = "127.0.0.1:{http}"
+stream = "telemetry"
+
 [[stream]]
 name = "telemetry"
 queue = "{telemetry}"
@@ -63,12 +77,14 @@ linger = "0s"
 class Board(Agent):
     """A board in a folder."""
 
-    def __init__(self, *, folder: Path, cloud: LocalCloud, device: str) -> None:
-        self.device = device
-        self.pull, self.rep = free_ports(2)
+    def __init__(self, *, folder: Path, cloud: LocalCloud, device: str, mqtt: str = "mqtt://127.0.0.1:1") -> None:
+        """Make it; `mqtt` is the broker's URL."""
+        self.device, self.mqtt = device, mqtt
+        self.pull, self.rep, self.http = free_ports(3)
         outputs = cloud.outputs
         config = _CONFIG.format(
             device=device, region=outputs.region, endpoint=cloud.device_endpoint_url, folder=folder, pull=self.pull, rep=self.rep,
+            mqtt=mqtt, http=self.http,
             telemetry=outputs.telemetry_queue_url, events=outputs.events_queue_url,
         )  # fmt: skip
         super().__init__(folder, config)

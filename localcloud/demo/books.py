@@ -76,7 +76,10 @@ def doubles(found: list[Row]) -> int:
 
 
 def acknowledged(log: Path) -> list[tuple[str, int, int]]:
-    """Read the REQ program's log: (stream, sequence number, the order's own number) of each durable reply it got."""
+    """Read a program's log: (stream, sequence number, the reading's own number) of each that was taken from it.
+
+    A broker that has taken one knows no sequence number: 0.
+    """
     entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     return [(entry["stream"], entry["seq"], entry["n"]) for entry in entries]
 
@@ -96,15 +99,14 @@ def order_faults(found: list[Row], log: list[tuple[str, int, int]], latest: dict
 
 
 #: Which rows are whose, by topic.
-_TOPICS = {"orders": ("orders",), "weather": ("weather/",)}
-_STREAMS = {"orders": "events", "weather": "telemetry", "sensors": "telemetry"}
+_TOPICS = {"orders": ("orders",), "weather": ("weather/",), "meters": ("meters/",), "script": ("script",)}
 
 
 def balance(program: str, count: dict[str, int], found: list[Row], log: list[tuple[str, int, int]] | None) -> Balance:
     """Put together what became of the readings of one program; `log` is what was acknowledged to it.
 
-    A program with a log tries an order until it is acknowledged: `count["sent"]` counts tries, and an order of which two tries
-    were committed stands in the lake twice, under two sequence numbers. So what is lost goes by the orders' own numbers.
+    A program with a log tries a reading until it is acknowledged: `count["sent"]` counts tries, and one of which two tries were
+    committed stands in the lake twice, under two sequence numbers. So what is lost goes by the readings' own numbers.
     """
     prefixes = _TOPICS.get(program)
     others = tuple(prefix for other in _TOPICS.values() for prefix in other)
@@ -112,16 +114,17 @@ def balance(program: str, count: dict[str, int], found: list[Row], log: list[tup
     seqs = {row.seq for row in mine}
     again = count.get("repeated", 0) + count.get("refused", 0)
     sent = count["sent"] - again
-    there = len(seqs) if log is None else len({json.loads(row.data)["n"] for row in mine})
+    numbers = set() if log is None else {json.loads(row.data)["n"] for row in mine}
+    there = len(seqs) if log is None else len(numbers)
     return Balance(
         program=program,
-        stream=_STREAMS[program],
+        stream="events" if program == "orders" else "telemetry",
         sent=sent,
         again=None if log is None else again,
         acknowledged=None if log is None else len(log),
         received=len(seqs),
         doubled=doubles(mine),
-        missing=0 if log is None else sum(seq not in seqs for _, seq, _ in log),
+        missing=0 if log is None else sum(n not in numbers or (seq > 0 and seq not in seqs) for _, seq, n in log),
         unacknowledged=max(0, sent - there),
     )
 

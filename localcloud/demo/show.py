@@ -6,13 +6,14 @@ import secrets
 import shutil
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from localcloud import athena
+from localcloud import athena, brokers
 from localcloud.cloud import LocalCloud
 from localcloud.demo import story
 from localcloud.demo.board import Board
@@ -30,10 +31,10 @@ GROUP BY stream, topic
 ORDER BY stream, topic"""
 
 _LEGEND = """\
-* again: orders sent once more, after no reply in time or a refusal; was the
-  first try on disk, the order is in the lake twice. lost: PUSH and PUB are
-  never acknowledged; what was sent while nobody listened, or was not yet on
-  disk at the kill, is gone.
+* again: sent once more, after no answer in time or a refusal; was the
+  first try on disk, the reading is in the lake twice. lost: PUSH and
+  PUB are never acknowledged; what was sent while nobody listened, or
+  was not yet on disk at the kill, is gone.
 """
 
 _console = Console(highlight=False)
@@ -64,7 +65,11 @@ def run(seconds: float, interrupts: Interrupts) -> int:
 
 def _play(folder: Path, seconds: float, interrupts: Interrupts) -> story.Result:
     began, say = time.monotonic(), interrupts.checked(_say)
-    with LocalCloud.start(progress=say) as cloud, Board(folder=folder, cloud=cloud, device=f"demo-{secrets.token_hex(2)}") as board:
+    with ExitStack() as stack:
+        cloud = stack.enter_context(LocalCloud.start(progress=say))
+        broker = stack.enter_context(brokers.named("mqtt", folder / "broker"))
+        device = f"demo-{secrets.token_hex(2)}"
+        board = stack.enter_context(Board(folder=folder, cloud=cloud, device=device, mqtt=broker.url))
         try:
             say(f"set up in {time.monotonic() - began:.0f} s; device {board.device}")
             result = story.play(cloud, board, seconds=seconds, say=say, waits=interrupts.arm)

@@ -26,7 +26,11 @@ _TICK = 1.0
 Say = Callable[[str], None]
 
 #: Readings a second of each program.
-_RATES = {"sensors": 200, "weather": 50, "orders": 20}
+_RATES = {"sensors": 200, "weather": 50, "orders": 20, "meters": 20, "script": 10}
+
+
+#: Programs that are told what was taken; `meters` by its broker.
+_ACKNOWLEDGED = ("orders", "meters", "script")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def play(cloud: LocalCloud, board: Board, *, seconds: float, say: Say, waits: Ca
     """Run the story; `seconds` 0 means until KeyboardInterrupt, without outage and kill: then `waits` is called, and the story goes on."""
     board.start()
     _start_programs(board)
-    say(f"programs: {', '.join(f'{name} {rate}/s' for name, rate in _RATES.items())} readings of this machine, over PULL, SUB and REP")
+    say(f"programs: {', '.join(f'{name} {rate}/s' for name, rate in _RATES.items())} readings over PULL, SUB, REP, MQTT and HTTP")
     try:
         _run(cloud, board, seconds=seconds, say=say)
     except KeyboardInterrupt:
@@ -65,11 +69,16 @@ def _start_programs(board: Board) -> None:
     pull, sub, rep = f"tcp://127.0.0.1:{board.pull}", f"ipc://{board.folder}/weather.ipc", f"tcp://127.0.0.1:{board.rep}"
     board.start_program("sensors", "sensors_push.py", "--connect", pull, "--rate", str(_RATES["sensors"]))
     board.start_program("weather", "weather_pub.py", "--connect", sub, "--rate", str(_RATES["weather"]))
-    board.start_program("orders", "order_req.py", "--connect", rep, "--rate", str(_RATES["orders"]), "--log", str(_log(board)))
+    board.start_program("orders", "order_req.py", "--connect", rep, "--rate", str(_RATES["orders"]), "--log", str(_log(board, "orders")))
+    board.start_program(
+        "meters", "meters_mqtt.py", "--url", board.mqtt, "--rate", str(_RATES["meters"]), "--log", str(_log(board, "meters"))
+    )
+    script = f"http://127.0.0.1:{board.http}/v1/readings/script"
+    board.start_program("script", "script_http.py", "--url", script, "--rate", str(_RATES["script"]), "--log", str(_log(board, "script")))
 
 
-def _log(board: Board) -> Path:
-    return board.folder / "acknowledged.ndjson"
+def _log(board: Board, program: str) -> Path:
+    return board.folder / f"{program}-acknowledged.ndjson"
 
 
 def _run(cloud: LocalCloud, board: Board, *, seconds: float, say: Say) -> None:
@@ -142,13 +151,14 @@ def _arrive(cloud: LocalCloud, board: Board, *, say: Say) -> dict[str, int]:
 
 def _balance(cloud: LocalCloud, board: Board, counts: dict[str, dict[str, int]], committed: dict[str, int]) -> Result:
     found = list(books.rows(cloud, board.device))
-    log = books.acknowledged(_log(board))
-    faults = books.order_faults(found, log, books.latest_order(cloud, board.device))
-    balances = [books.balance(name, count, found, log if name == "orders" else None) for name, count in counts.items()]
+    logs = {name: books.acknowledged(_log(board, name)) for name in _ACKNOWLEDGED if name in counts}
+    faults = books.order_faults(found, logs.get("orders", []), books.latest_order(cloud, board.device))
+    balances = [books.balance(name, count, found, logs.get(name)) for name, count in counts.items()]
     missing = books.holes(found, committed)
     faults += [
         f"{count} readings of {stream} were acknowledged or committed and are not in the lake" for stream, count in missing.items() if count
     ]
+    faults += [f"{one.missing} readings of {one.program} were acknowledged and are not in the lake" for one in balances if one.missing]
     if doubled := books.doubles(found):
         faults.append(f"{doubled} readings stand in the lake twice")
     if (applied := books.applied(cloud, board.device)) != committed["events"]:
