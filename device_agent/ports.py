@@ -30,8 +30,11 @@ class Replies(Protocol):
     def committed(self, batch: Batch, first: int) -> None:
         """The batch is on disk, fsynced; its readings have the sequence numbers `first`, `first` + 1, ..."""
 
-    def refused(self, batch: Batch, reason: str) -> None:
-        """Nothing of the batch was kept. `reason` is for the client's eyes: one sentence."""
+    def refused(self, batch: Batch, reason: str, *, first: int = 0, kept: int = 0) -> None:
+        """Nothing of the batch was kept; or only its first `kept` readings, with the numbers `first`, `first` + 1, ...
+
+        `reason` is for the client's eyes: one sentence.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Answering(Channel):
         super().__init__(config, socket, sink=sink, metrics=metrics, replies=self)
         self._reader = FrameReader(socket, authenticated=config.authenticates)
         self._outbox = Outbox(socket, metrics=metrics, ordered=ordered)
-        self._verdicts: deque[tuple[Batch, int, str]] = deque()  # from the writer's thread: (batch, first, reason if refused)
+        self._verdicts: deque[tuple[Batch, int, int, str]] = deque()  # from the writer's thread: (batch, first, kept, reason if refused)
         self._wake = wake
         self._in_flight = 0
         self._ordered, self._flags = ordered, flags
@@ -91,12 +91,12 @@ class Answering(Channel):
 
     def committed(self, batch: Batch, first: int) -> None:
         """Remember, from the writer's thread, that a batch is on disk."""
-        self._verdicts.append((batch, first, ""))
+        self._verdicts.append((batch, first, len(batch.run), ""))
         self._wake()
 
-    def refused(self, batch: Batch, reason: str) -> None:
-        """Remember, from the writer's thread, that nothing of a batch was kept."""
-        self._verdicts.append((batch, 0, reason or "not kept"))
+    def refused(self, batch: Batch, reason: str, *, first: int = 0, kept: int = 0) -> None:
+        """Remember, from the writer's thread, that nothing of a batch was kept, or only its first readings."""
+        self._verdicts.append((batch, first, kept, reason or "not kept"))
         self._wake()
 
     def receive(self, time: int, synced: bool) -> Routed:  # data, as in Run
@@ -186,10 +186,13 @@ class Answering(Channel):
         """Count what the sink owes an answer for."""
         self._in_flight += len(batch.run)
 
-    def refuse(self, batch: Batch, reason: str) -> None:
-        """Answer all readings of a batch that none was kept."""
+    def refuse(self, batch: Batch, reason: str, *, first: int = 0, kept: int = 0) -> None:
+        """Answer all readings of a batch that they were not kept, but for the first `kept`, which have the numbers from `first` on."""
         self._settle(batch.tokens)
-        for slot in self._slots(batch.tokens):
+        slots, (fixed, head) = self._slots(batch.tokens), self._answer(batch.stream)
+        for seq, slot in enumerate(slots[:kept], start=first):
+            self._outbox.answer(slot, fixed or b"%b%d}" % (head, seq))
+        for slot in slots[kept:]:
             self._refuse(slot, reason)
         self._landed(batch.tokens)
 
@@ -203,10 +206,10 @@ class Answering(Channel):
     def flush(self) -> None:
         """Send what the writer's thread has decided since, and try again what was stuck."""
         while self._verdicts:
-            batch, first, reason = self._verdicts.popleft()
+            batch, first, kept, reason = self._verdicts.popleft()
             self._in_flight -= len(batch.run)
             if reason:
-                self.refuse(batch, reason)
+                self.refuse(batch, reason, first=first, kept=kept)
             else:
                 self._acknowledge(batch, first)
 
@@ -229,13 +232,16 @@ class Answering(Channel):
         return self._outbox.abandon()
 
     def _acknowledge(self, batch: Batch, first: int) -> None:
-        fixed = self.config.reply.encode()
-        head = b'{"ok":true,"stream":%b,"seq":' % json.dumps(batch.stream, ensure_ascii=False).encode()
+        fixed, head = self._answer(batch.stream)
         self._landed(batch.tokens)
         done = self._quick_answers(batch.tokens, fixed or head, None if fixed else first)
         answer = self._outbox.answer
         for seq, slot in enumerate(self._slots(batch.tokens, done), start=first + done):
             answer(slot, fixed or b"%b%d}" % (head, seq))
+
+    def _answer(self, stream: str) -> tuple[bytes, bytes]:
+        """Return the fixed answer, if there is one, and else how an answer begins: before its number."""
+        return self.config.reply.encode(), b'{"ok":true,"stream":%b,"seq":' % json.dumps(stream, ensure_ascii=False).encode()
 
     def _quick_answers(self, tokens: Sequence[object] | None, text: bytes, first: int | None) -> int:
         """Send in one call what can be sent so, and return how many answers that were."""

@@ -2,7 +2,7 @@
 
 Invariants
 1. `cost` and `hurry` count what is in `queue` and in the writer's hands; both change under the writer's lock, callbacks run without it.
-2. A batch is answered once: `answer` for what is wholly on the disk, `refuse` or `abandon` for what is not and of which nothing is kept.
+2. A batch is answered once: by `answer` when it is wholly on the disk, by `refuse` when nothing of it is, by `abandon` in any case.
 """
 
 from __future__ import annotations
@@ -129,13 +129,13 @@ class Lane:
         self.retry_at = now + self.backoff.failed()
 
     def abandon(self) -> list[Unsaved]:
-        """At the end: refuse what the disk did not take, and return what of it nobody waits for."""
+        """At the end: refuse what the disk did not take, acknowledge the part that it took, and return what nobody waits for."""
         with self.lock:
             items, self.queue = list(self.queue), deque()
             self.cost = self.hurry = 0
         for item in items:
-            if item.batch.replies is not None and not item.done:
-                item.batch.replies.refused(item.batch, self.blocked or _STOPPING)
+            if item.batch.replies is not None:
+                item.batch.replies.refused(item.batch, self.blocked or _STOPPING, first=item.first, kept=item.done)
         rest = [replace(item.batch, run=item.batch.run.part(slice(item.done, None))) for item in items if item.batch.replies is None]
         return [Unsaved(batch, self.blocked) for batch in rest]
 

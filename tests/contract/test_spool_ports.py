@@ -87,7 +87,7 @@ class Told:
         self.committed_.append((batch, first))
         self.event.set()
 
-    def refused(self, batch: Batch, reason: str) -> None:
+    def refused(self, batch: Batch, reason: str, *, first: int = 0, kept: int = 0) -> None:
         self.refused_.append((batch, reason))
         self.event.set()
 

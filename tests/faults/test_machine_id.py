@@ -57,7 +57,7 @@ class Board:
     def committed(self, batch: Batch, first: int) -> None:
         self.acknowledged.update(bytes(one) for one in batch.run.payloads if isinstance(one, bytes))
 
-    def refused(self, batch: Batch, reason: str) -> None:
+    def refused(self, batch: Batch, reason: str, *, first: int = 0, kept: int = 0) -> None:
         assert "spool is full" in reason
         self.refusals += 1
 

@@ -28,7 +28,7 @@ class Told:
             sys.stdout.write(f"{number} {payload.decode()}\\n")
         sys.stdout.flush()
         gate.release()
-    def refused(self, batch, reason):
+    def refused(self, batch, reason, *, first=0, kept=0):
         raise SystemExit(reason)
 
 spool = opened(sys.argv[1])

@@ -361,6 +361,19 @@ def test_a_stop_at_the_cap_still_writes_the_jump() -> None:
     assert [one.last for one in everything(world) if one.reason] == [500]
 
 
+def test_a_batch_of_which_the_disk_took_a_part_is_answered_for_both_parts_at_a_stop() -> None:
+    """A reload stops the spool and keeps the inputs: whoever got no answer would wait for ever, and its place in a window with it."""
+    world = World(max_bytes=512 * KIB)
+    while world.spool.verdict("a") is Verdict.OPEN:
+        world.put(400, 1000)
+        world.turn()
+    kept = len(world.twins["a"].acknowledged)
+    world.restart(orderly=True, cut=False)
+    assert world.twins["a"].refused == 1
+    assert len(world.twins["a"].acknowledged) > kept
+    world.check()
+
+
 def test_space_that_is_left_to_others_is_respected() -> None:
     world = World(max_bytes=4 * MIB, keep_free=100 * KIB, disk=FakeDisk(capacity=600 * KIB))
     fill(world)

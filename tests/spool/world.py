@@ -59,15 +59,20 @@ class Answers:
 
     def committed(self, batch: Batch, first: int) -> None:
         self.pending.remove(id(batch))
-        twin = self.world.twins[batch.stream]
-        for number, payload in enumerate(batch.run.payloads, start=first):
+        self._acknowledged(batch.stream, batch.run.payloads, first)
+
+    def _acknowledged(self, stream: str, payloads: Sequence[Payload], first: int) -> None:
+        twin = self.world.twins[stream]
+        for number, payload in enumerate(payloads, start=first):
             assert number not in twin.acknowledged, "a number was used twice"
             assert twin.shown.get(number, payload) == payload, "a number that somebody saw was used again"
             twin.acknowledged[number] = payload
 
-    def refused(self, batch: Batch, reason: str) -> None:
+    def refused(self, batch: Batch, reason: str, *, first: int = 0, kept: int = 0) -> None:
         self.pending.remove(id(batch))
         assert reason
+        assert kept < len(batch.run)
+        self._acknowledged(batch.stream, batch.run.payloads[:kept], first)
         self.world.twins[batch.stream].refused += 1
 
 
@@ -167,6 +172,7 @@ class World:
         if orderly:
             self.spool.stop()
             self.spool.close()
+            assert not self.answers.pending, "somebody waits for an answer for ever"
         if cut:
             self.disk.power_cut(self.random, keep=keep)
         self.answers = Answers(self)
