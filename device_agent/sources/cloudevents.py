@@ -25,6 +25,7 @@ MESSAGE: Final = "device-agent.message.v1"
 #: Content types of bodies that are events.
 STRUCTURED: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
+_PAYLOAD: Final = frozenset({"data", "data_base64", "datacontenttype"})  # what the body and its type are
 _REQUIRED: Final = ("id", "source", "type")
 _DECODER: Final = json.JSONDecoder(parse_constant=lambda name: _refuse(f"{name} is not JSON"))
 _BLANKS: Final = " \t\r\n"
@@ -76,7 +77,7 @@ def from_headers(payload: bytes, headers: Mapping[str, str], content_type: str) 
     """Return the event of a request in binary mode: attributes in headers `ce-...`, names in lower case. Raises `EventError`."""
     given = {name.removeprefix("ce-"): unquote(value) for name, value in headers.items() if name.startswith("ce-")}
     _check(given)
-    bad = [name for name in given if not (name.isascii() and name.isalnum() and name == name.lower())]
+    bad = [name for name in given if name in _PAYLOAD or not (name.isascii() and name.isalnum() and name == name.lower())]
     if bad:
         raise EventError(f"ce-{bad[0]} names no attribute of an event: only a-z and 0-9")
     return wrap(payload, source=given["source"], kind=given["type"], content_type=content_type, attributes=given)

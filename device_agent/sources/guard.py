@@ -1,7 +1,7 @@
 """Guard: bounds what a connection to a server of ours may cost, whoever is at its other end.
 
 aiohttp waits for the head of a request for ever; so a connection that has no request under way is closed after `PATIENCE` seconds, bytes
-or not ("slow loris"). Connections above the limit are closed at once.
+or not ("slow loris").
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ PATIENCE: Final = 15.0
 class Guard(asyncio.Protocol):
     """Stands between asyncio and the protocol that serves one connection."""
 
-    def __init__(
-        self, inner: asyncio.Protocol, guards: dict[asyncio.Transport, Guard], limit: int, changed: Callable[[], None]
-    ) -> None:  # fmt: skip
-        """Guard `inner`; `guards` holds those of all connections, `limit` at most, and `changed` is told when it has changed."""
-        self._inner, self._guards, self._limit, self._changed = inner, guards, limit, changed
+    def __init__(self, inner: asyncio.Protocol, guards: dict[asyncio.Transport, Guard], changed: Callable[[], None]) -> None:
+        """Guard `inner`; `guards` holds those of all connections, and `changed` is told when it has changed."""
+        self._inner, self._guards, self._changed = inner, guards, changed
         self._transport: asyncio.Transport | None = None
         self._working = 0
         self._idle_since = 0.0
@@ -30,9 +28,6 @@ class Guard(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         assert isinstance(transport, asyncio.Transport)
-        if len(self._guards) >= self._limit:
-            transport.abort()
-            return
         self._transport = transport
         self._guards[transport] = self
         self._changed()

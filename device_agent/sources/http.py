@@ -22,13 +22,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from aiohttp import WSMsgType, web
 
 from device_agent.config import HttpConfig
+from device_agent.config.sources.listen import is_loopback
 from device_agent.sources import cloudevents, guard, secret, tls, watch
+from device_agent.sources.door import Door
 from device_agent.sources.guard import Guard
-from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
+from device_agent.sources.port import Deliver, Place, Settled, Source
 from device_agent.wire.limits import MIB
 
 #: Bytes of a body with many lines.
@@ -91,37 +94,37 @@ class Http(Source):
             auto_decompress=False, lingering_time=_STOP,
         )  # fmt: skip
         await runner.setup()
-        host, _, port = self._settings.listen.rpartition(":")
+        server = runner.server
+        assert server is not None
+        door = Door(
+            lambda: Guard(server(), self._guards, self._count), limit=lambda: self._is_full(door), context=context, short=self._short
+        )
         try:
-            web_server = runner.server
-            assert web_server is not None
-            server = await asyncio.get_running_loop().create_server(
-                lambda: Guard(web_server(), self._guards, self._settings.max_connections, self._count),
-                host.strip("[]"),
-                int(port),
-                ssl=context,
-                backlog=128,
-            )
-        except OSError as error:
-            await runner.cleanup()
-            raise NotNow(f"cannot listen on {self._settings.listen}: {error.strerror}; choose another address or port") from None
-        bound = server.sockets[0].getsockname()
-        scheme = "https" if self._settings.certificate else "http"
-        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        self.knows(endpoints=[f"{scheme}://{name}:{bound[1]}{_PATH}"])
-        self.on_stand()
-        try:
+            host, port = await door.open(self._settings.listen)
+            scheme = "https" if self._settings.certificate else "http"
+            self.knows(endpoints=[f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{_PATH}"])
+            self.on_stand()
             await stopped.wait()
-            await _close(server)
+            door.close()
+            await door.wait()
             await watch.finish(self._deliver, self._settle)
         finally:
+            door.close()
             await runner.cleanup()
             for transport in self._guards:
                 transport.abort()  # its client does not read the last answer
             await asyncio.sleep(0)
 
+    def _is_full(self, door: Door) -> bool:
+        return len(self._guards) + door.arriving >= self._settings.max_connections
+
+    def _short(self) -> None:
+        self.knows(
+            problem="there are no file descriptors left, so no connection is accepted for now; raise LimitNOFILE, or stop what takes them"
+        )
+
     def _count(self) -> None:
-        self.knows(peers=len(self._guards))
+        self.knows(peers=len(self._guards), problem="")
 
     # Requests
 
@@ -133,10 +136,9 @@ class Http(Source):
             return await self._respond(request)
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
-        if not self._token and not self._settings.client_ca and not _is_local(request.host):
-            return _answer(421, f"the Host header names another machine ({request.host}); send to localhost or 127.0.0.1")
-        if not self._permitted(request):
-            return _answer(401, "the token is missing or wrong; send `Authorization: Bearer <token>`", {"WWW-Authenticate": "Bearer"})
+        refusal = self._turned_away(request)
+        if refusal is not None:
+            return refusal
         path = request.path
         if path != _PATH and not path.startswith(f"{_PATH}/"):
             return _answer(404, f"there is only {_PATH}/<topic>")
@@ -147,11 +149,21 @@ class Http(Source):
             return _answer(405, "send readings by POST, or upgrade to a WebSocket", {"Allow": "POST, GET"})
         return await self._post(request, topic)
 
+    def _turned_away(self, request: web.Request) -> web.Response | None:
+        """Return what to say to those who may not come in."""
+        if not self._token and not self._settings.client_ca and not _is_local(request.host):
+            return _answer(421, f"the Host header names another machine ({request.host}); send to localhost or 127.0.0.1")
+        if _is_foreign(request):
+            return _answer(403, "a page of another origin may not send readings; send without Origin, as programs do")
+        if not self._permitted(request):
+            return _answer(401, "the token is missing or wrong; send `Authorization: Bearer <token>`", {"WWW-Authenticate": "Bearer"})
+        return None
+
     def _permitted(self, request: web.Request) -> bool:
         if not self._token:
             return True  # only this machine, or who has a certificate, comes here
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._token)
 
     async def _post(self, request: web.Request, topic: str | None) -> web.StreamResponse:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -211,14 +223,6 @@ class Http(Source):
         self._room.set()
 
 
-async def _close(server: asyncio.Server) -> None:
-    """Stop listening; a connection that was just accepted is served first: Python 3.11 forgets it open if the server closes before."""
-    for listening in server.sockets:
-        asyncio.get_running_loop().remove_reader(listening)
-    await asyncio.sleep(0)
-    server.close()
-
-
 async def _body(request: web.Request, limit: int) -> bytes | None:
     """Return the body; None as soon as it has more than `limit` bytes."""
     found = bytearray()
@@ -233,7 +237,7 @@ def _readings(request: web.Request, body: bytes) -> list[bytes]:
     """Return what a body holds. Raises `EventError`."""
     kind = request.content_type
     if kind in _LINES:
-        return [line for line in body.split(b"\n") if line.strip()]
+        return [line.removesuffix(b"\r") for line in body.split(b"\n") if line.strip()]
     if kind == cloudevents.BATCH:
         return cloudevents.split(body)
     if kind == cloudevents.STRUCTURED:
@@ -244,10 +248,16 @@ def _readings(request: web.Request, body: bytes) -> list[bytes]:
     return [body]
 
 
-def _is_local(host: str) -> bool:
+def _is_local(address: str) -> bool:
     """Whether a request names this machine: a page in a browser that was led here by DNS names another (DNS rebinding)."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    return name in {"localhost", "127.0.0.1", "[::1]", "::1"} or name.startswith("127.")
+    name = address.rpartition(":")[0] if address.rpartition(":")[2].isdecimal() else address
+    return is_loopback(name)
+
+
+def _is_foreign(request: web.Request) -> bool:
+    """Whether a page of another origin sends it, whose browser would let a plain POST and a WebSocket through."""
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc != request.host
 
 
 def _answer(status: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:

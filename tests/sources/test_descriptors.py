@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,27 +10,9 @@ import pytest
 from device_agent.config.sources import HttpConfig, MqttConfig, PollConfig, SourceConfig
 from tests.lab.agent import wait_for
 from tests.sources.brokers import Amqtt
-from tests.sources.conftest import Board, board
+from tests.sources.conftest import Board, board, no_descriptors
 
 __all__ = ["board"]  # fixture
-
-
-@contextlib.contextmanager
-def no_descriptors() -> Iterator[None]:
-    """Let this process have none more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, hard))
-    held: list[int] = []
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                held.append(os.open("/dev/null", os.O_RDONLY))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for descriptor in held:
-            os.close(descriptor)
 
 
 @pytest.fixture(params=["http", "mqtt", "poll"])

@@ -17,7 +17,7 @@ from device_agent.ports import Verdict
 from device_agent.sources import guard
 from tests.lab.agent import wait_for
 from tests.sources.certificates import make_certificates
-from tests.sources.conftest import Board
+from tests.sources.conftest import Board, no_descriptors
 
 
 def settings(**changes: Any) -> HttpConfig:
@@ -81,7 +81,7 @@ def test_the_answer_tells_the_numbers_and_lines_are_readings(board: Board, clien
     assert http_.post(b"1\n\n 2 \r\n3", **NDJSON) == (200, {"ok": True, "first": 2, "last": 4})
     assert http_.post(b"", **NDJSON) == (200, {"ok": True})
     assert http_.post(b"x", "/v1/readings") == (200, {"ok": True, "first": 5, "last": 5})
-    assert board.sink.payloads() == [b"\0\xff", b"1", b" 2 \r", b"3", b"x"]
+    assert board.sink.payloads() == [b"\0\xff", b"1", b" 2 ", b"3", b"x"]
     assert board.topics() == ["a", "a", "a", "a", None]
 
 
@@ -108,6 +108,7 @@ def test_cloudevents_are_readings_in_all_three_modes(board: Board, client: Any) 
         ({"Content_Type": "application/cloudevents+json"}, "that is not JSON"),
         ({"Content_Type": "application/cloudevents-batch+json"}, "a batch is an array of events"),
         ({"ce_specversion": "1.0", "ce_id": "7", "ce_type": "t"}, "an event has 'source', a text"),
+        ({"ce_specversion": "1.0", "ce_id": "7", "ce_type": "t", "ce_source": "/", "ce_data": "zz"}, "ce-data names no attribute"),
         ({"ce_specversion": "1.0", "ce_id": "7", "ce_type": "t", "ce_source": "/", "ce_a_b": "1"}, "ce-a-b names no attribute"),
     ],
 )
@@ -125,6 +126,9 @@ def test_what_is_no_cloudevent_is_400_with_the_reason(board: Board, client: Any,
         ("GET", "/v1/readings/a", {}, 405, "POST"), ("DELETE", "/v1/readings/a", {}, 405, "POST"),
         ("POST", "/v1/readings/a", {"Content_Encoding": "gzip"}, 415, "Content-Encoding"),
         ("POST", "/v1/readings/a", {"Host": "evil.example"}, 421, "another machine"),
+        ("POST", "/v1/readings/a", {"Host": "127.evil.example"}, 421, "another machine"),
+        ("POST", "/v1/readings/a", {"Origin": "https://evil.example"}, 403, "another origin"),
+        ("GET", "/v1/readings/a", {"Origin": "null", "Upgrade": "websocket"}, 403, "another origin"),
         ("POST", "/v1/readings/" + "t" * 300, {}, 413, "topic"),
     ],
 )  # fmt: skip
@@ -157,7 +161,7 @@ def test_a_token_is_asked_for(board: Board, client: Any, tmp_path: Path) -> None
     file.write_text("s3cret\n")
     file.chmod(0o600)
     http_ = client(token_file=str(file))
-    for given in ("", "Bearer", "Bearer wrong", "Basic s3cret", "Bearer s3cret2", "s3cret"):
+    for given in ("", "Bearer", "Bearer \xff", "Bearer wrong", "Basic s3cret", "Bearer s3cret2", "s3cret"):
         assert http_.post(b"x", Authorization=given)[0] == 401
     assert http_.post(b"x", Authorization="Bearer s3cret", Host="agent.example")[0] == 200
     assert board.sink.payloads() == [b"x"]
@@ -280,3 +284,28 @@ def test_connections_above_the_limit_are_closed_and_room_comes_back(board: Board
         one.close()
     wait_for(lambda: board.status()["peers"] == 0, what="their end")
     http_.served(b"ok")
+
+
+def test_connections_that_shake_no_hands_count_and_end(board: Board, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio knows a connection only after its TLS handshake: a thousand bare ones took all descriptors of the process."""
+    monkeypatch.setattr(guard, "PATIENCE", 0.5)
+    make_certificates(tmp_path)
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    files = {"certificate": str(tmp_path / "server.pem"), "private_key": str(tmp_path / "server.key")}
+    http_ = client(context, max_connections=3, **files)
+    for one in [socket.create_connection(http_.address, timeout=60) for _ in range(6)]:
+        assert closed(one)
+    http_.served(b"others are served")
+    assert set(board.sink.payloads()) == {b"others are served"}
+
+
+def test_without_descriptors_nothing_is_accepted_and_the_log_stays_short(
+    board: Board, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    http_ = client()
+    http_.served(b"before")
+    with no_descriptors(spare=1), socket.create_connection(http_.address, timeout=60):
+        wait_for(lambda: "no file descriptors left" in board.problem(), what="the problem")
+    wait_for(lambda: not board.problem(), what="the end of the shortage")
+    http_.served(b"after")
+    assert len(caplog.records) < 10
