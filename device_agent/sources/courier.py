@@ -4,6 +4,7 @@ Invariants:
 1. A message is in one place: under way (the intake owes an answer), or held (refused for want of room, to be offered again).
 2. There is no room while both together reach the window, or while a message is held.
 3. Each message is settled once; `taken` only after the intake's durable answer.
+4. Nothing is sent while a message is held, until all that are held are sent again in their order.
 
 A message is `[number, topic?, payload]`, the answer `[number, {"ok": ...}]` (docs/intake.md): what a program of the user's own would
 send over ipc to a `router` input with `message_id = "first-frame"` and `topic = "first-frame"`.
@@ -14,8 +15,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections import deque
+from bisect import insort
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import zmq
@@ -29,6 +31,16 @@ _NUMBER: Final = 8  # bytes
 _TOPIC: Final = f"the topic is longer than {MAX_LABEL} bytes in UTF-8"
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A message that was refused for want of room, or was offered behind such a one."""
+
+    number: int
+    token: object
+    frames: list[bytes]
+    why: str
+
+
 class Courier:
     """`Deliver` of one run of one source."""
 
@@ -39,7 +51,7 @@ class Courier:
         self._window, self._insists, self._monotonic = window, insists, monotonic
         self._numbers = 0
         self._under_way: dict[bytes, tuple[object, list[bytes]]] = {}
-        self._held: deque[tuple[object, list[bytes], str]] = deque()  # the last is why
+        self._held: list[_Held] = []  # in the order of their numbers
         self._settled: list[Settled] = []
         self._next_offer = 0.0
         self._stopping = False
@@ -92,17 +104,23 @@ class Courier:
             self._send(token, [label, payload])
 
     def _send(self, token: object, frames: list[bytes]) -> None:
-        number = self._numbers.to_bytes(_NUMBER, "big")
-        self._numbers += 1
-        self._under_way[number] = (token, frames if self._insists else [])
-        self._socket.send_multipart([number, *frames], zmq.NOBLOCK, copy=True)
+        number, self._numbers = self._numbers, self._numbers + 1
+        if self._held and self._insists:
+            self._hold(_Held(number, token, frames, self._held[-1].why))
+            return
+        name = number.to_bytes(_NUMBER, "big")
+        self._under_way[name] = (token, frames if self._insists else [])
+        self._socket.send_multipart([name, *frames], zmq.NOBLOCK, copy=True)
+
+    def _hold(self, one: _Held) -> None:
+        insort(self._held, one, key=lambda held: held.number)
 
     def settled(self) -> Sequence[Settled]:
         """See `Deliver`."""
         if self._held and self._monotonic() >= self._next_offer:
-            held, self._held = self._held, deque()
-            for token, frames, _ in held:
-                self._send(token, frames)
+            held, self._held = self._held, []
+            for one in held:
+                self._send(one.token, one.frames)
         found, self._settled = self._settled, []
         while True:
             try:
@@ -114,20 +132,20 @@ class Courier:
             if said["ok"]:
                 found.append(Settled(token, taken=True, seq=said["seq"]))
             elif said["again"] and self._insists and not self._stopping:
-                self._held.append((token, frames, said["error"]))
+                self._hold(_Held(int.from_bytes(number, "big"), token, frames, said["error"]))
                 self._next_offer = self._monotonic() + PAUSE
             else:
                 found.append(Settled(token, taken=False, again=said["again"], reason=said["error"]))
 
     def give_back(self) -> None:
         """See `Deliver`."""
-        self._settled += [Settled(token, taken=False, again=True, reason=reason) for token, _, reason in self._held]
+        self._settled += [Settled(one.token, taken=False, again=True, reason=one.why) for one in self._held]
         self._held.clear()
 
     def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
         """See `Deliver`."""
         limits = [timeout] if timeout is not None else []
-        limits += [0.0] if self._settled else []
+        limits += [0.0] if self._settled or self.finished else []
         limits += [PAUSE] if self._held else []
         limits += [max(0.0, self._end - self._monotonic())] if self._stopping else []
         poller = zmq.Poller()

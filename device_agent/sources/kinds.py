@@ -20,6 +20,9 @@ def missing(settings: Sequence[SourceConfig]) -> list[ConfigError]:
         except ImportError as error:
             needs = one.NEEDS or f"what {one.SOURCE} imports ({error})"
             found.append(ConfigError(f"input {one.name}: kind {one.kind} needs {needs}", key=("input", one.name, "kind")))
+        except AttributeError as error:
+            text = f"input {one.name}: kind {one.kind}: SOURCE is {one.SOURCE!r}: {error}"
+            found.append(ConfigError(text, key=("input", one.name, "kind")))
     return found
 
 

@@ -1,15 +1,6 @@
 """Port: what a source is, and what it gets. Every kind passes one contract suite (tests/sources/test_contract.py).
 
-A source of fifty lines:
-
-    class Lines(Source):
-        def run(self, deliver):
-            with open("/dev/ttyUSB0", "rb", buffering=0) as port:
-                self.on_stand()
-                while not deliver.finished:
-                    if deliver.wait([port.fileno()] if deliver.room else [], None):
-                        deliver.offer(None, port.readline(), topic="lines")
-                    deliver.settled()  # nobody to tell
+docs/sources.md has a source of forty lines.
 """
 
 from __future__ import annotations

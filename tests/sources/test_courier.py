@@ -40,3 +40,24 @@ def test_what_finds_no_room_is_given_back_when_the_source_wants_it() -> None:
         assert courier.settled() == []
         assert (courier.room, courier.under_way) == (1, 1)
         courier.close()
+
+
+def test_what_finds_no_room_goes_before_what_was_offered_later() -> None:
+    """A source that reads on while its stream is full (for pings) offers more: that waits, also behind what is refused only then."""
+    now = [0.0]
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as intake:
+        intake.bind("inproc://intake")
+        courier = Courier(context, "inproc://intake", window=8, insists=True, monotonic=lambda: now[0])
+        for payload in (b"1", b"2"):
+            courier.offer(payload, payload)
+        first, second = (intake.recv_multipart() for _ in range(2))
+        for refused, later in ((first, b"3"), (second, b"4")):
+            intake.send_multipart([*refused[:2], b'{"ok": false, "again": true, "error": "the disk is full"}'])
+            courier.wait([], None)
+            assert courier.settled() == []
+            courier.offer(later, later)
+        assert not intake.poll(0)
+        now[0] = 60.0
+        assert courier.settled() == []
+        assert [intake.recv_multipart()[2] for _ in range(4)] == [b"1", b"2", b"3", b"4"]
+        courier.close()

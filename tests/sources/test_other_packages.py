@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from device_agent.config.sources import BUILT_IN
 from localcloud.ministack import fake_credentials
 from tests.lab.agent import wait_for
+from tests.lab.ports import own_ports
 
 DOCS = Path(__file__).parents[2] / "docs" / "sources.md"
 CONFIG = """
@@ -28,7 +30,7 @@ endpoint_url = "http://127.0.0.1:1"
 directory = "{folder}/spool"
 [[input]]
 name = "meter"
-kind = "lines"
+kind = "udp"
 stream = "telemetry"
 {keys}
 [[stream]]
@@ -37,18 +39,18 @@ queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/telemetry"
 """
 
 
-def package(folder: Path, source: str, target: str = "lines_source:LinesConfig") -> dict[str, str]:
+def package(folder: Path, source: str) -> dict[str, str]:
     """Install a package as pip does, in a folder of its own; return the environment that has it."""
     site = folder / "site"
-    (site / "lines_source-1.0.dist-info").mkdir(parents=True)
-    (site / "lines_source.py").write_text(source)
-    (site / "lines_source-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: lines-source\nVersion: 1.0\n")
-    (site / "lines_source-1.0.dist-info" / "entry_points.txt").write_text(f"[device_agent.sources]\nlines = {target}\n")
+    (site / "udp_source-1.0.dist-info").mkdir(parents=True)
+    (site / "udp_source.py").write_text(source)
+    (site / "udp_source-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: udp-source\nVersion: 1.0\n")
+    (site / "udp_source-1.0.dist-info" / "entry_points.txt").write_text("[device_agent.sources]\nudp = udp_source:UdpConfig\n")
     return os.environ | fake_credentials() | {"PYTHONPATH": f"{site}:{DOCS.parents[1]}"}
 
 
 def documented() -> str:
-    found = re.search(r"```python\n(# lines_source.py\n.*?)```", DOCS.read_text(), re.DOTALL)
+    found = re.search(r"```python\n(# udp_source.py\n.*?)```", DOCS.read_text(), re.DOTALL)
     assert found is not None
     return found.group(1)
 
@@ -62,57 +64,76 @@ def said(folder: Path, environ: dict[str, str], keys: str, *words: str) -> tuple
 
 
 def test_the_kind_in_the_docs_works_as_ours_do(tmp_path: Path) -> None:
-    environ = package(tmp_path, documented())
-    fifo = tmp_path / "port"
-    os.mkfifo(fifo)
-    code, text = said(tmp_path, environ, f'path = "{fifo}"', "check")
+    environ, port = package(tmp_path, documented()), own_ports(1)[0]
+    keys = f'listen = "127.0.0.1:{port}"\nmax_reading = "1000 B"'
+    code, text = said(tmp_path, environ, keys, "check")
     assert code == 0, text
-    assert re.search(rf"meter +lines +read {fifo} +the path +telemetry", text)
+    assert re.search(rf"meter +udp +listen 127.0.0.1:{port}", text)
     command = [sys.executable, "-m", "device_agent.cli", "run", "--config", str(tmp_path / "agent.toml")]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, env=environ, stderr=log, cwd=tmp_path) as agent:
         try:
-            with fifo.open("wb", buffering=0) as port:
-                port.write(b"one\ntwo\nthr")
-                port.write(b"ee\n")
-
-                def kept() -> list[Any]:
-                    rows = said(tmp_path, environ, f'path = "{fifo}"', "spool", "cat")[1].splitlines()
-                    return [(row["topic"], row["data"]) for row in map(json.loads, rows)]
-
-                wait_for(lambda: kept() == [(str(fifo), "one"), (str(fifo), "two"), (str(fifo), "three")], what="the readings")
-                agent.send_signal(signal.SIGTERM)
-                assert agent.wait(120) == 0
+            wait_for(lambda: said(tmp_path, environ, keys, "status")[0] == 0, what="the agent")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(120)
+                client.connect(("127.0.0.1", port))
+                answers = []
+                for payload in (b"one", b"two", b"x" * 1001):
+                    client.send(payload)
+                    answers.append(client.recv(1000).decode())
+            assert answers[:2] == ["ok 1", "ok 2"]
+            assert answers[2].startswith("no ")
+            agent.send_signal(signal.SIGTERM)
+            assert agent.wait(120) == 0
         finally:
             agent.kill()
+    rows: list[Any] = [json.loads(line) for line in said(tmp_path, environ, keys, "spool", "cat")[1].splitlines()]
+    assert [(row["topic"], row["data"]) for row in rows] == [("127.0.0.1", "one"), ("127.0.0.1", "two")]
 
 
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ('path = "port"', "13: input.path: must be a whole path"),
-        ("", "9: input.path: missing; it has no default"),
-        ('path = "/p"\nbaud = 9600', "14: input.baud: unknown key; known here: name, kind, stream, route, window, max_reading, path"),
+        ('listen = "9000x"', "13: input.listen: '9000x' is not an address and a port, such as 127.0.0.1:9000"),
+        ("listen = 9000", "13: input.listen: must be a text in quotes"),
+        ("baud = 9600", "13: input.baud: unknown key; known here: name, kind, stream, route, window, max_reading, listen"),
     ],
 )
 def test_mistakes_in_its_keys_are_lines_as_ours_are(tmp_path: Path, keys: str, line: str) -> None:
     code, text = said(tmp_path, package(tmp_path, documented()), keys, "check")
     assert code != 0
-    assert f"agent.toml:{line}" in text
+    assert f"agent.toml:{line.replace('a text', 'text')}" in text
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
+    ("change", "reason"),
     [
-        ("import not_there\n", "lines_source:LinesConfig cannot be imported (ModuleNotFoundError: No module named 'not_there')"),
-        ("LinesConfig = 1\n", "lines_source:LinesConfig is no dataclass derived from SourceConfig with a SOURCE; see docs/sources.md"),
-        ("class Other: pass\n", "lines_source:LinesConfig cannot be imported (AttributeError: module "),
+        (("import socket", "import not_there"), "cannot be imported (ModuleNotFoundError: No module named 'not_there')"),
+        (
+            ("class UdpConfig(SourceConfig)", "class UdpConfig"),
+            "is no dataclass derived from SourceConfig with a SOURCE",
+        ),
+        (("class UdpConfig", "class Other"), "cannot be imported (AttributeError: module 'udp_source' has no attribute 'UdpConfig')"),
+        (("def place", "def somewhere"), "has no property `place`; see docs/sources.md"),
     ],
-)  # fmt: skip
-def test_a_package_that_cannot_be_used_is_named(tmp_path: Path, source: str, reason: str) -> None:
-    code, text = said(tmp_path, package(tmp_path, source), 'path = "/p"', "check")
+)
+def test_a_package_that_cannot_be_used_is_named(tmp_path: Path, change: tuple[str, str], reason: str) -> None:
+    code, text = said(tmp_path, package(tmp_path, documented().replace(*change)), "", "check")
     assert code != 0
-    assert f"agent.toml:11: input.kind: kind 'lines': {reason}" in text
+    assert f"agent.toml:11: input.kind: kind 'udp': udp_source:UdpConfig {reason}" in text
     assert "unknown key" not in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("udp_source:Nothing", "SOURCE is 'udp_source:Nothing': module 'udp_source' has no attribute 'Nothing'"),
+        ("nowhere:Udp", "needs what nowhere:Udp imports (No module named 'nowhere')"),
+    ],
+)
+def test_a_source_that_is_not_there_is_named(tmp_path: Path, wrong: str, reason: str) -> None:
+    code, text = said(tmp_path, package(tmp_path, documented().replace("udp_source:Udp", wrong)), "", "check")
+    assert code != 0
+    assert reason in text
 
 
 def test_a_kind_that_nobody_brings_names_those_that_are_there(tmp_path: Path) -> None:

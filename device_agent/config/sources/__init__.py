@@ -61,6 +61,8 @@ def named(kind: str) -> type[SourceConfig]:
         raise ConfigError(f"kind {kind!r}: {entry.value} cannot be imported ({type(error).__name__}: {error})") from error
     if not isinstance(found, type) or not issubclass(found, SourceConfig) or "__dataclass_fields__" not in vars(found) or not found.SOURCE:
         raise ConfigError(f"kind {kind!r}: {entry.value} is no dataclass derived from SourceConfig with a SOURCE; see docs/sources.md")
+    if found.place is SourceConfig.place:
+        raise ConfigError(f"kind {kind!r}: {entry.value} has no property `place`; see docs/sources.md")
     return found
 
 
