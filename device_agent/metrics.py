@@ -16,6 +16,7 @@ class InputMetrics:
     received: int = 0  # readings handed to the spool
     received_bytes: int = 0
     refused: int = 0  # answered with a refusal (REQ and DEALER only)
+    postponed: int = 0  # found no room, and offered again by a source of ours: each time counts
     oversize: int = 0  # larger than max_reading: refused, or set aside
     malformed: int = 0  # not what the pattern demands (a REQ without delimiter): discarded
     handshakes_failed: int = 0  # connections that came to nothing; `inputs` says why

@@ -74,6 +74,10 @@ def _rate(status: Mapping[str, Any], before: Mapping[str, Any] | None, kind: str
 def _input_state(source: Mapping[str, Any]) -> str:
     if not source.get("listening", True):
         return "not listening"
+    if not source.get("stands", True):
+        return "not connected"
+    if source.get("state") == "refuse" and source.get("insists"):
+        return "waiting for room"
     return {"read": "open", "refuse": "refusing: no room", "wait": "waiting for room"}.get(source.get("state", ""), "-")
 
 

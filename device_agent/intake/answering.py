@@ -65,6 +65,7 @@ class Answering(Channel):
         super().__init__(config, socket, sink=sink, metrics=metrics, replies=self)
         self._reader = FrameReader(socket, authenticated=config.authenticates)
         self._outbox = Outbox(socket, metrics=metrics, ordered=ordered)
+        self._insists = isinstance(config, Inlet) and config.insists
         self._verdicts: deque[tuple[Batch, int, int, str]] = deque()  # from the writer's thread: (batch, first, kept, reason if refused)
         self._wake = wake
         self._in_flight = 0
@@ -255,5 +256,8 @@ class Answering(Channel):
         return sent.done
 
     def _refuse(self, slot: Slot, reason: str, *, again: bool = True) -> None:
-        self.metrics.refused += 1
+        if again and self._insists:
+            self.metrics.postponed += 1
+        else:
+            self.metrics.refused += 1
         self._outbox.answer(slot, refusal(reason, again=again))

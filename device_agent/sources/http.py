@@ -65,8 +65,6 @@ class _Request:
 class Http(Source):
     """One run of an `http` input."""
 
-    insists = False  # the client is told, and decides
-
     def __init__(self, settings: HttpConfig, _place: Place) -> None:
         """Nothing listens yet."""
         super().__init__()

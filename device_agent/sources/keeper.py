@@ -103,6 +103,7 @@ class _Kept:
         source, courier = self._source, self._courier
         said = {
             "pattern": self.settings.kind, "endpoints": [self.settings.place.split()[-1]], "peers": 0, "stands": self._standing,
+            "insists": self.settings.insists,
             "under_way": 0 if courier is None else courier.under_way,
         }  # fmt: skip
         return said | (source.status() if source is not None else {}) | ({"problem": self._problem} if self._problem else {})
@@ -126,7 +127,7 @@ class _Kept:
         inlet = self.settings.inlet
         source = make(self.settings, self.place)
         courier = Courier(
-            self._context, inlet.bind[0], window=self.settings.window, insists=source.insists, monotonic=self._clock.monotonic
+            self._context, inlet.bind[0], window=self.settings.window, insists=self.settings.insists, monotonic=self._clock.monotonic
         )
         try:
             with self._lock:

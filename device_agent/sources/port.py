@@ -61,17 +61,17 @@ class Deliver(Protocol):
             token: whatever the source knows the message by.
             payload: any bytes.
             topic: routes and labels the reading, at most 256 bytes in UTF-8; None: it has none. With a longer one the message is refused,
-                or, of a source that `insists`, is a reading of two frames without a topic: nobody could be told.
+                or, of an input that `insists` (see `SourceConfig`), is a reading of two frames without a topic: nobody could be told.
         """
 
     def settled(self) -> Sequence[Settled]:
         """Return what became of messages since the last call; never blocks.
 
-        A source that `insists` sees `again` only at a stop, and after `give_back`.
+        An input that `insists` sees `again` only at a stop, and after `give_back`.
         """
 
     def give_back(self) -> None:
-        """Offer no more what found no room so far: `settled` returns it with `again`, also to a source that `insists`."""
+        """Offer no more what found no room so far: `settled` returns it with `again`, also to an input that `insists`."""
 
     def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
         """Block until a message is settled, the source is to stop, a descriptor can be used, or `timeout` seconds are over.
@@ -95,9 +95,6 @@ class Deliver(Protocol):
 
 class Source(ABC):
     """One input that is not ZeroMQ. Made for each run anew."""
-
-    #: Whether a message that finds no room is offered again until there is some, the source stops, or it calls `give_back`.
-    insists = True
 
     def __init__(self) -> None:
         """Begin without a connection."""

@@ -99,7 +99,7 @@ def test_a_message_before_one_that_waits_does_not_acknowledge_it(board: Board, r
         publish(client, b"1", key="a", exchange=name)
         board.sink.wait_for(1)
         publish(client, b"waits", key="alarm", exchange=name)
-        wait_for(lambda: board.counters.refused, what="a refusal")
+        wait_for(lambda: board.counters.postponed, what="a refusal")
         for payload in numbers(20, first=2):  # more than the window
             publish(client, payload, key="a", exchange=name)
         board.sink.wait_for(21)
@@ -127,7 +127,7 @@ def test_heartbeats_go_on_while_the_spool_is_full(board: Board, rabbit: RabbitMq
     board.start(settings(proxy.url, queue, heartbeat=5.0))
     board.sink.verdicts["telemetry"] = Verdict.FULL
     send(rabbit, queue, *numbers(10))
-    wait_for(lambda: board.counters.refused >= 10, what="refusals")
+    wait_for(lambda: board.counters.postponed >= 10, what="refusals")
     beat = pika.frame.Heartbeat().marshal()
     before = proxy.sent.count(beat)
     wait_for(lambda: proxy.sent.count(beat) >= before + 5, what="heartbeats for longer than twice the time")

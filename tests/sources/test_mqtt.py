@@ -128,9 +128,9 @@ def test_a_full_spool_for_longer_than_the_keep_alive_keeps_the_connection(board:
     board.sink.verdicts["telemetry"] = Verdict.FULL
     with publisher(broker) as client:
         client.send(*(b"%d" % number for number in range(30)))
-        refused = board.counters.refused
+        refused = board.counters.postponed
         # 30 messages (3.1.1: Mosquitto's 20) each fifth of a second, for more than twice the keep-alive
-        wait_for(lambda: board.counters.refused > refused + 1800, what="sixty rounds of refusals")
+        wait_for(lambda: board.counters.postponed > refused + 1800, what="sixty rounds of refusals")
         assert board.status()["stands"]
         board.sink.verdicts.clear()
         found = board.sink.wait_for(30)
@@ -185,8 +185,8 @@ def test_a_flood_that_no_window_bounds_is_not_taken_into_memory(board: Board, br
     board.sink.verdicts["telemetry"] = Verdict.FULL
     with publisher(broker) as client:
         client.send(*(b"%d" % number for number in range(500)), qos=0)
-        refused = board.counters.refused
-        wait_for(lambda: board.counters.refused > refused + 40, what="some rounds of refusals")
+        refused = board.counters.postponed
+        wait_for(lambda: board.counters.postponed > refused + 40, what="some rounds of refusals")
         assert board.status()["under_way"] <= 8
         board.sink.verdicts.clear()
         board.sink.wait_for(8)

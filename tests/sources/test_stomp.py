@@ -151,9 +151,9 @@ def test_a_full_spool_for_longer_than_the_heart_beats_keeps_the_connection(board
     board.sink.verdicts["telemetry"] = Verdict.FULL
     with sender(broker) as client:
         client.send(*(b"%d" % number for number in range(30)), to=queue)
-        refused = board.counters.refused
+        refused = board.counters.postponed
         # 30 messages each fifth of a second, for more than twice what ActiveMQ is patient
-        wait_for(lambda: board.counters.refused > refused + 750, what="25 rounds of refusals")
+        wait_for(lambda: board.counters.postponed > refused + 750, what="25 rounds of refusals")
         assert board.status()["stands"]
         board.sink.verdicts.clear()
         found = [int(bytes(payload)) for payload in board.sink.wait_for(30)]

@@ -29,8 +29,8 @@ def test_a_flood_beyond_the_window_is_not_taken_into_memory(board: Board) -> Non
     with Peer(play) as peer:
         board.start(settings_for(peer, window=4))
         wait_for(lambda: board.status()["under_way"] == 8, what="twice the window")
-        refused = board.counters.refused
-        wait_for(lambda: board.counters.refused > refused + 40, what="some rounds of refusals")
+        refused = board.counters.postponed
+        wait_for(lambda: board.counters.postponed > refused + 40, what="some rounds of refusals")
         assert board.status()["under_way"] == 8
         assert sent[0] < count, "the broker waits"
         board.sink.verdicts.clear()

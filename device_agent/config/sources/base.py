@@ -22,6 +22,7 @@ class Inlet(InputConfig):
     """The ZeroMQ input behind a source."""
 
     hands_over: bool = False  # see `SourceConfig`
+    insists: bool = True  # likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,11 @@ class SourceConfig:
         return False
 
     @property
+    def insists(self) -> bool:
+        """Whether a message that finds no room is offered again by itself; else its source is told, and tells its other side."""
+        return True
+
+    @property
     def authenticates(self) -> bool:
         """Whether those who send to what it `binds` must prove who they are."""
         return False
@@ -81,7 +87,7 @@ class SourceConfig:
         return Inlet(
             name=self.name, kind=self.kind, pattern=Pattern.ROUTER, stream=self.stream, bind=(f"inproc://source-{self.name}",),
             topic="first-frame", route=self.route, message_id="first-frame", skip_probes=False, max_reading=self.max_reading,
-            max_connections=1, hands_over=self.hands_over,
+            max_connections=1, hands_over=self.hands_over, insists=self.insists,
         )  # fmt: skip
 
 

@@ -46,6 +46,11 @@ class CoapConfig(SourceConfig):
         return ((f"udp://{self.listen}", "listen"),) if self.listen else ()
 
     @property
+    def insists(self) -> bool:
+        """See `SourceConfig`: the client is told, and decides."""
+        return False
+
+    @property
     def authenticates(self) -> bool:
         """See `SourceConfig`."""
         return bool(self.token_file)

@@ -44,6 +44,11 @@ class HttpConfig(SourceConfig):
         return ((f"tcp://{self.listen}", "listen"),)
 
     @property
+    def insists(self) -> bool:
+        """See `SourceConfig`: the client is told, and decides."""
+        return False
+
+    @property
     def authenticates(self) -> bool:
         """See `SourceConfig`."""
         return bool(self.token_file or self.client_ca)

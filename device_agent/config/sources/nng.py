@@ -62,6 +62,11 @@ class NngConfig(SourceConfig):
         return "TLS" if all(_is_tls(endpoint) for endpoint in (*self.bind, *self.connect)) else "no"
 
     @property
+    def insists(self) -> bool:
+        """See `SourceConfig`: whoever has asked is told, and decides."""
+        return self.pattern != "rep"
+
+    @property
     def authenticates(self) -> bool:
         """See `SourceConfig`."""
         return bool(self.client_ca)

@@ -47,8 +47,6 @@ _OF_A_BLOCK: Final = {Option.BLOCK1, Option.SIZE1}
 class Coap(Source):
     """One run of a `coap` input."""
 
-    insists = False  # the client is told, and decides
-
     def __init__(self, settings: CoapConfig, _place: Place) -> None:
         """Nothing listens yet."""
         super().__init__()

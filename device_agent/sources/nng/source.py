@@ -171,8 +171,6 @@ class _Takes(_Nng):
 class _Replies(_Nng):
     """REP."""
 
-    insists = False  # the client is told, and decides
-
     def __init__(self, settings: NngConfig) -> None:
         """See `_Nng`."""
         super().__init__(settings)
