@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -26,9 +27,9 @@ from typing import Any, Final, cast
 from aiohttp import WSMsgType, web
 
 from device_agent.config import HttpConfig
-from device_agent.sources import cloudevents, guard, secret, tls, watch
+from device_agent.sources import cloudevents, guard, listening, secret, tls, watch
 from device_agent.sources.guard import Guard
-from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
+from device_agent.sources.port import Deliver, Place, Settled, Source
 from device_agent.wire.limits import MIB
 
 #: Bytes of a body with many lines.
@@ -78,6 +79,16 @@ class Http(Source):
         self._deliver = deliver
         asyncio.run(self._serve())
 
+    def probe(self) -> str:
+        """See `Source`. The files are read and the address is had for a moment, without listening; the token was read before."""
+        settings = self._settings
+        tls.server(settings)
+        try:
+            listening.bind(*listening.split(settings.listen), socket.SOCK_STREAM).close()
+        except OSError as error:
+            raise listening.refused(settings.listen, error) from None
+        return f"can listen on {settings.listen} (not tried: a request)"
+
     async def _serve(self) -> None:
         with watch.watched(self._deliver, self._settle) as stopped:
             await self._listen(stopped)
@@ -91,20 +102,20 @@ class Http(Source):
             auto_decompress=False, lingering_time=_STOP,
         )  # fmt: skip
         await runner.setup()
-        host, _, port = self._settings.listen.rpartition(":")
+        host, port = listening.split(self._settings.listen)
         try:
             web_server = runner.server
             assert web_server is not None
             server = await asyncio.get_running_loop().create_server(
                 lambda: Guard(web_server(), self._guards, self._settings.max_connections, self._count),
-                host.strip("[]"),
-                int(port),
+                host,
+                port,
                 ssl=context,
                 backlog=128,
             )
         except OSError as error:
             await runner.cleanup()
-            raise NotNow(f"cannot listen on {self._settings.listen}: {error.strerror}; choose another address or port") from None
+            raise listening.refused(self._settings.listen, error) from None
         bound = server.sockets[0].getsockname()
         scheme = "https" if self._settings.certificate else "http"
         name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
@@ -213,8 +224,8 @@ class Http(Source):
 
 async def _close(server: asyncio.Server) -> None:
     """Stop listening; a connection that was just accepted is served first: Python 3.11 forgets it open if the server closes before."""
-    for listening in server.sockets:
-        asyncio.get_running_loop().remove_reader(listening)
+    for one in server.sockets:
+        asyncio.get_running_loop().remove_reader(one)
     await asyncio.sleep(0)
     server.close()
 
