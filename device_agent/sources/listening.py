@@ -32,6 +32,7 @@ def split(listen: str) -> tuple[str, int]:
 
 def refused(where: str, error: OSError) -> NotNow:
     """Return what to say of an address that cannot be had."""
-    words = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror  # asyncio puts more around it; of names it is negative
+    number = error.errno or 0  # negative for a name that is not known
+    words = os.strerror(number) if number > 0 else error.strerror  # asyncio puts more around it
     kind = Taken if error.errno == errno.EADDRINUSE else NotNow
     return kind(f"cannot listen on {where}: {words}; choose another address or port")

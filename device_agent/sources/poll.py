@@ -14,6 +14,7 @@ descriptors are edge-triggered, so all sockets are tried before each wait.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final
 
@@ -73,7 +74,7 @@ class Poll(Source):
         for socket in self._sockets.values():
             poller.register(socket, zmq.POLLIN)
         while self._waiting and (left := until - time.monotonic()) > 0:
-            poller.poll(left * 1000)
+            poller.poll(math.ceil(left * 1000))
             for endpoint in list(self._waiting):
                 frames = self._receive(endpoint)
                 if frames is not None and len(frames) != 1:

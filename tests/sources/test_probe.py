@@ -101,12 +101,14 @@ def test_a_wrong_password_of_mqtt_is_told_as_status_does(folder: Path, secret: P
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket")  # paho leaves it to the garbage when a handshake fails
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket")
-def test_an_mqtt_broker_of_an_unknown_authority_is_told(tmp_path: Path, folder: Path) -> None:
+def test_a_broker_of_an_unknown_authority_is_told(tmp_path: Path, folder: Path) -> None:
     make_certificates(tmp_path)
     files = {name: str(tmp_path / file) for name, file in (("cafile", "ca.pem"), ("certfile", "server.pem"), ("keyfile", "server.key"))}
     with Mosquitto(folder, **files) as broker:
         url = broker.url.replace("mqtt:", "mqtts:")
         assert f"{url} cannot be trusted" in wrong(mqtt(url))
+        for other in (amqp(broker.url.replace("mqtt:", "amqps:")), stomp(broker.url.replace("mqtt:", "stomp+ssl:"))):
+            assert f"{other.url} cannot be trusted" in wrong(other), "before anything of its protocol is said"
         assert good(mqtt(url, ca=str(tmp_path / "ca.pem"))) == f"{url} lets this device in"
 
 
@@ -155,10 +157,6 @@ def test_a_wrong_password_of_amqp_is_told_as_status_does(rabbit: RabbitMq, queue
     assert "can be read by others" in wrong(amqp(rabbit.url, queue=queue, username="guest", password_file=str(secret)))
 
 
-def test_a_rabbitmq_without_tls_is_not_trusted(rabbit: RabbitMq) -> None:
-    assert "cannot be trusted" in wrong(amqp(rabbit.url.replace("amqp:", "amqps:")))
-
-
 def test_a_rabbitmq_that_stops_answering_is_given_up(rabbit: RabbitMq, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device_agent.sources.amqp.visit._ANSWER", 0.0)
     assert "does not answer questions within 0 s" in wrong(amqp(rabbit.url))
@@ -186,10 +184,6 @@ def test_a_wrong_password_of_stomp_is_told_as_status_does(activemq: ActiveMq, se
     assert said.startswith(f"{activemq.url} refuses the connection: ")
     assert said.endswith("; check username, password_file and virtual_host")
     assert "wr0ng" not in said
-
-
-def test_a_stomp_broker_without_tls_is_not_trusted(activemq: ActiveMq) -> None:
-    assert "cannot be trusted" in wrong(stomp(activemq.url.replace("stomp:", "stomps:")))
 
 
 # Nobody there

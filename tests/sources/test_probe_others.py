@@ -18,7 +18,7 @@ from tests.sources.certificates import make_certificates
 from tests.sources.looks import away, coap, good, http, look, poll, wrong
 from tests.sources.nngpeers import settings as nng
 from tests.sources.test_coapobserve import Device, device
-from tests.sources.test_poll import Program
+from tests.sources.test_poll import programs
 
 __all__ = ["device"]  # fixture
 
@@ -44,24 +44,16 @@ def test_other_programs_that_are_not_there_are_away(port: int) -> None:
 
 
 def test_programs_are_asked_once() -> None:
-    first, second = (Program(lambda *_: [b"21.5"]) for _ in range(2))
-    silent = Program(lambda *_: None)
-    try:
+    with programs(lambda *_: [b"21.5"], lambda *_: [b"21.5"], lambda *_: None) as [first, second, silent]:
         assert good(poll(first.endpoint, request="read")) == "the program answers"
         assert good(poll(first.endpoint, second.endpoint, request="read")) == "all 2 programs answer"
         assert away(poll(first.endpoint, silent.endpoint, timeout=0.3)) == f"no answer within 0.3 s: {silent.endpoint}"
         assert (first.asked, second.asked) == ([b"read", b"read", b""], [b"read"])
-    finally:
-        for program in (first, second, silent):
-            program.close()
 
 
 def test_an_answer_of_several_frames_is_told() -> None:
-    program = Program(lambda *_: [b"1", b"2"])
-    try:
+    with programs(lambda *_: [b"1", b"2"]) as [program]:
         assert wrong(poll(program.endpoint)) == f"{program.endpoint} answers with 2 frames; a reading has one"
-    finally:
-        program.close()
 
 
 # Servers

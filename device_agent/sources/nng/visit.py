@@ -59,7 +59,7 @@ def _try_to_listen(endpoint: str) -> None:
     except OSError as error:
         code = lib.NNG_EADDRINVAL if isinstance(error, socket.gaierror) else _AS_NNG.get(error.errno or 0)
         kind = Taken if error.errno == errno.EADDRINUSE else NotNow
-        raise kind(sp.cannot_listen(endpoint, code, error.strerror)) from None
+        raise kind(sp.cannot_listen(endpoint, code, error.strerror or str(error))) from None
 
 
 def _try_path(path: str) -> None:
