@@ -1,4 +1,4 @@
-"""Findings: what `check` sees on this machine: the spool's directory and its file system, sockets, key files; and what queues answer."""
+"""Findings: what `check` sees on this machine: the spool's directory and file system, sockets, key files; and what others answer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOOPBACK = ("tcp://127.", "tcp://[::1]", "tcp://lo:", "tcp://localhost:")
 class Finding:
     """One line of `check`."""
 
-    verdict: Literal["ok", "warning", "failed", "away"]  # failed: somebody must change something; away: a queue could not be asked
+    verdict: Literal["ok", "warning", "failed", "away"]  # failed: somebody must change something; away: nobody answers now
     text: str
 
 
@@ -71,7 +71,15 @@ def local(loaded: Loaded) -> Iterator[Finding]:
 
 
 def online(loaded: Loaded) -> Iterator[Finding]:
-    """Yield what each queue says to this machine, with the credentials that the agent would use."""
+    """Yield what each queue, and the other side of each input that is not ZeroMQ, says to this machine."""
+    yield from _queues(loaded)
+    if loaded.config.sources:
+        from device_agent.cli import inputprobe  # noqa: PLC0415  # brings zmq
+
+        yield from inputprobe.look(loaded)
+
+
+def _queues(loaded: Loaded) -> Iterator[Finding]:
     from device_agent import uplink  # noqa: PLC0415  # brings boto3
 
     config = loaded.config

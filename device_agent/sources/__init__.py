@@ -15,8 +15,10 @@ from device_agent.config.setting import Unit, setting
 from device_agent.config.sources import BrokerConfig, SourceConfig
 from device_agent.sources.keeper import Keeper
 from device_agent.sources.kinds import missing
-from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
+from device_agent.sources.port import Away, Deliver, NotNow, Place, Settled, Source, Taken
+from device_agent.sources.probe import Look, Outcome, probe
 
 __all__ = [
-    "BrokerConfig", "Deliver", "Keeper", "NotNow", "Place", "Settled", "Source", "SourceConfig", "Unit", "missing", "setting",
+    "Away", "BrokerConfig", "Deliver", "Keeper", "Look", "NotNow", "Outcome", "Place", "Settled", "Source", "SourceConfig", "Taken",
+    "Unit", "missing", "probe", "setting",
 ]  # fmt: skip

@@ -17,8 +17,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
-from device_agent.errors import NotNow
-from device_agent.sources import guard
+from device_agent.sources import guard, listening
 
 _PAUSE: Final = 1.0  # seconds without accepting, while there are no descriptors
 _BACKLOG: Final = 128
@@ -51,15 +50,15 @@ class Door:
 
     async def open(self, listen: str) -> tuple[str, int]:
         """Listen on an address and port; return what it was bound to. Raises `NotNow`."""
-        host, _, port = listen.rpartition(":")
+        host, port = listening.split(listen)
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, _, _, _, address in dict.fromkeys(found):
                 self._listening.append(socket.create_server(address[:2], family=family, backlog=_BACKLOG))
         except OSError as error:
             self.close()
-            raise NotNow(f"cannot listen on {listen}: {error.strerror}; choose another address or port") from None
+            raise listening.refused(listen, error) from None
         for one in self._listening:
             one.setblocking(False)
         self._watch()
@@ -85,10 +84,10 @@ class Door:
             for one in self._listening:
                 asyncio.get_running_loop().add_reader(one, self._accept, one)
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, bound: socket.socket) -> None:
         for _ in range(_BACKLOG):
             try:
-                connection, _address = listening.accept()
+                connection, _address = bound.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -28,7 +29,7 @@ from aiohttp import WSMsgType, web
 
 from device_agent.config import HttpConfig
 from device_agent.config.sources.listen import is_loopback
-from device_agent.sources import cloudevents, guard, secret, tls, watch
+from device_agent.sources import cloudevents, guard, listening, secret, tls, watch
 from device_agent.sources.door import Door
 from device_agent.sources.guard import Guard
 from device_agent.sources.port import Deliver, Place, Settled, Source
@@ -78,6 +79,16 @@ class Http(Source):
         """See `Source`."""
         self._deliver = deliver
         asyncio.run(self._serve())
+
+    def probe(self) -> str:
+        """See `Source`. The files are read and the address is had for a moment, without listening; the token was read before."""
+        settings = self._settings
+        tls.server(settings)
+        try:
+            listening.bind(*listening.split(settings.listen), socket.SOCK_STREAM).close()
+        except OSError as error:
+            raise listening.refused(settings.listen, error) from None
+        return f"can listen on {settings.listen} (not tried: a request)"
 
     async def _serve(self) -> None:
         with watch.watched(self._deliver, self._settle) as stopped:

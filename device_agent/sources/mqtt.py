@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import paho.mqtt.client as paho
@@ -30,7 +31,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from device_agent import events
 from device_agent.config import MqttConfig
 from device_agent.sources import cloudevents, memory, secret, tls
-from device_agent.sources.port import Deliver, NotNow, Place, Source
+from device_agent.sources.port import Away, Deliver, NotNow, Place, Source
 
 _CONNECT: Final = 10.0  # seconds for TCP and TLS, and again for the broker's CONNACK
 _TICK: Final = 1.0  # seconds between looks at the keep-alive
@@ -63,35 +64,57 @@ class Mqtt(Source):
     def run(self, deliver: Deliver) -> None:
         """See `Source`."""
         self._deliver = deliver
-        client = self._connect()
+        client = self._client(clean=False)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
+        client.on_message = self._on_message
+        self._connect(client, clean=False)
         try:
             self._loop(client, deliver)
         finally:
             client.disconnect()
 
-    def _connect(self) -> paho.Client:
-        settings, client = self._settings, self._client()
-        session: dict[str, Any] = {"clean_start": False, "properties": self._session()} if self._five else {}
+    def probe(self) -> str:
+        """See `Source`. As another client, whose session ends with the connection: the running agent's goes on."""
+        self._id = f"{self._id}.check"
+        client = self._client(clean=True)
+        client.on_connect = self._on_visit
+        client.on_subscribe = self._on_visited
+        self._connect(client, clean=True)
+        try:
+            patience = time.monotonic() + _CONNECT
+            while not self._standing:
+                self._check(client)
+                self._be_patient(patience)
+                client.loop(_TICK)
+        finally:
+            client.disconnect()
+        untried = ", ".join(topic for topic in self._settings.topics if topic not in self._harmless())
+        return f"{self._settings.url} lets this device in" + (f" (not tried: to subscribe to {untried})" if untried else "")
+
+    def _harmless(self) -> list[str]:
+        """Topics that a visitor can subscribe to without a message: version 5 can leave out retained ones, and shares take others' away."""
+        return [topic for topic in self._settings.topics if self._five and not topic.startswith("$share/")]
+
+    def _connect(self, client: paho.Client, *, clean: bool) -> None:
+        settings = self._settings
+        session: dict[str, Any] = {"clean_start": clean, "properties": None if clean else self._session()} if self._five else {}
         try:
             client.connect(*settings.address, keepalive=int(settings.keep_alive), **session)
         except ssl.SSLError as error:
             raise tls.distrust(error, settings.url) from None
         except (OSError, ValueError) as error:  # ValueError: of a host name that cannot be one
             said = getattr(error, "strerror", None) or str(error)
-            raise NotNow(f"{settings.url} does not answer: {said}; is the broker running, and the address right?") from None
-        return client
+            raise Away(f"{settings.url} does not answer: {said}; is the broker running, and the address right?") from None
 
-    def _client(self) -> paho.Client:
+    def _client(self, *, clean: bool) -> paho.Client:
         settings = self._settings
         client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=self._id, clean_session=None if self._five else False, manual_ack=True,
+            CallbackAPIVersion.VERSION2, client_id=self._id, clean_session=None if self._five else clean, manual_ack=True,
             protocol=paho.MQTTv5 if self._five else paho.MQTTv311, reconnect_on_failure=False,
         )  # fmt: skip
         client.connect_timeout = _CONNECT
-        client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
-        client.on_unsubscribe = self._on_unsubscribe
-        client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         if settings.username:
             password = secret.read(settings.password_file, what="password_file") if settings.password_file else None
@@ -112,14 +135,10 @@ class Mqtt(Source):
         patience = time.monotonic() + _CONNECT
         while True:
             self._acknowledge(client, deliver)
-            connection = client.socket()
-            if connection is None or self._lost or self._refused:
-                raise NotNow(self._refused or self._lost or f"{self._settings.url} has closed the connection")
+            connection = self._check(client)
             if deliver.finished:
                 return
-            if not self._standing and time.monotonic() > patience:
-                older = ', or set version = "3.1.1" if it is an old one' if self._five else ""
-                raise NotNow(f"{self._settings.url} takes connections, but says nothing: is it an MQTT broker? Restart it{older}")
+            self._be_patient(patience)
             file = connection.fileno()
             reads = not deliver.stopping and deliver.under_way < _SURPLUS * self._settings.window
             if deliver.wait([file] if reads else [], _TICK, writing=[file] if client.want_write() else []):
@@ -128,6 +147,19 @@ class Mqtt(Source):
                 if client.want_write():
                     client.loop_write()
             client.loop_misc()
+
+    def _check(self, client: paho.Client) -> Any:
+        """Return the connection's socket. Raises `NotNow` if it has ended, or the broker has refused something."""
+        connection = client.socket()
+        if connection is None or self._lost or self._refused:
+            raise NotNow(self._refused or self._lost or f"{self._settings.url} has closed the connection")
+        return connection
+
+    def _be_patient(self, until: float) -> None:
+        """Raise `NotNow` if the broker should have said by now that it takes us."""
+        if not self._standing and time.monotonic() > until:
+            older = ', or set version = "3.1.1" if it is an old one' if self._five else ""
+            raise NotNow(f"{self._settings.url} takes connections, but says nothing: is it an MQTT broker? Restart it{older}")
 
     def _read(self, client: paho.Client, deliver: Deliver) -> None:
         """Read what is there, a packet at a time, up to a batch."""
@@ -152,8 +184,7 @@ class Mqtt(Source):
     def _on_connect(
         self, client: paho.Client, _data: object, flags: paho.ConnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        if reason.is_failure:
-            self._refused = f"{self._settings.url} refuses the connection: {reason}; check username, password_file and client_id"
+        if self._refuses(reason):
             return
         wanted = list(self._settings.topics)
         gone = [topic for topic in memory.recall(self._subscribed) if topic not in wanted]
@@ -167,6 +198,27 @@ class Mqtt(Source):
             client.subscribe([(topic, qos) for topic in wanted])
         self.knows(session="resumed" if flags.session_present else "new")
 
+    def _refuses(self, reason: ReasonCode) -> bool:
+        if reason.is_failure:
+            self._refused = f"{self._settings.url} refuses the connection: {reason}; check username, password_file and client_id"
+        return bool(reason.is_failure)
+
+    def _on_visit(
+        self, client: paho.Client, _data: object, _flags: paho.ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        topics = self._harmless()
+        if self._refuses(reason):
+            return
+        if topics:
+            client.subscribe([(topic, SubscribeOptions(qos=0, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)) for topic in topics])
+        else:
+            self._standing = True
+
+    def _on_visited(
+        self, _client: paho.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        self._standing = not self._denies(self._harmless(), reasons)
+
     def _on_unsubscribe(self, *_: object) -> None:
         self._remember(list(self._settings.topics))
 
@@ -177,13 +229,17 @@ class Mqtt(Source):
     def _on_subscribe(
         self, _client: paho.Client, _data: object, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        refused = [f"{topic} ({reason})" for topic, reason in zip(self._settings.topics, reasons, strict=False) if reason.is_failure]
-        if refused:
-            self._refused = f"{self._settings.url} refuses to subscribe to {', '.join(refused)}; ask its administrator, or correct topics"
+        if self._denies(self._settings.topics, reasons):
             return
         self._standing = True
         self.knows(peers=1)
         self.on_stand()
+
+    def _denies(self, topics: Sequence[str], reasons: Sequence[ReasonCode]) -> bool:
+        refused = [f"{topic} ({reason})" for topic, reason in zip(topics, reasons, strict=False) if reason.is_failure]
+        if refused:
+            self._refused = f"{self._settings.url} refuses to subscribe to {', '.join(refused)}; ask its administrator, or correct topics"
+        return bool(refused)
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         self._received += 1

@@ -14,6 +14,7 @@ descriptors are edge-triggered, so all sockets are tried before each wait.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final
 
@@ -21,8 +22,9 @@ import zmq
 
 from device_agent import events
 from device_agent.config.sources import PollConfig
-from device_agent.sources.port import Deliver, NotNow, Place, Source
+from device_agent.sources.port import Away, Deliver, NotNow, Place, Source
 
+_PROBE: Final = 10.0  # seconds that a probe waits for answers at most
 _NAMED: Final = 3  # endpoints that are named as silent; of more, the number
 
 
@@ -50,6 +52,33 @@ class Poll(Source):
             self._loop(deliver)
         finally:
             self._context.destroy(linger=0)
+
+    def probe(self) -> str:
+        """See `Source`. One question, as in any round; the answers are dropped."""
+        patience = min(self._settings.timeout, _PROBE)
+        try:
+            for endpoint in self._settings.endpoints:
+                self._open(endpoint)
+            self._send()
+            self._hear(time.monotonic() + patience)
+        finally:
+            self._context.destroy(linger=0)
+        if self._waiting:
+            raise Away(self._silence(patience))
+        count = len(self._sockets)
+        return "the program answers" if count == 1 else f"all {count} programs answer"
+
+    def _hear(self, until: float) -> None:
+        """Drop answers until all are there, or the time is over."""
+        poller = zmq.Poller()
+        for socket in self._sockets.values():
+            poller.register(socket, zmq.POLLIN)
+        while self._waiting and (left := until - time.monotonic()) > 0:
+            poller.poll(math.ceil(left * 1000))
+            for endpoint in list(self._waiting):
+                frames = self._receive(endpoint)
+                if frames is not None and len(frames) != 1:
+                    raise NotNow(_several(endpoint, frames))
 
     def _loop(self, deliver: Deliver) -> None:
         following = time.monotonic()
@@ -86,6 +115,9 @@ class Poll(Source):
             self._tell(0, "no question is asked while the stream is full")
             return
         self._counts["rounds"] += 1
+        self._send()
+
+    def _send(self) -> None:
         for endpoint, socket in self._sockets.items():
             socket.send(self._request, zmq.NOBLOCK)
             self._waiting.add(endpoint)
@@ -93,31 +125,50 @@ class Poll(Source):
     def _collect(self, deliver: Deliver) -> None:
         """Take the answers that are there."""
         for endpoint in list(self._waiting):
-            try:
-                frames = self._sockets[endpoint].recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            frames = self._receive(endpoint)
+            if frames is None:
                 continue
-            self._waiting.remove(endpoint)
             self._counts["answered"] += 1
             if len(frames) == 1:
                 deliver.offer(None, frames[0], topic=endpoint)
             elif not self._refused:
                 self._refused = True
-                events.source_refused(name=self._settings.name, reason=f"{endpoint} answers with {len(frames)} frames; a reading has one")
+                events.source_refused(name=self._settings.name, reason=_several(endpoint, frames))
             if not self._waiting:
                 self._tell(len(self._sockets))
+
+    def _receive(self, endpoint: str) -> list[bytes] | None:
+        """Return the answer of an endpoint; None: it still owes one."""
+        try:
+            frames = self._sockets[endpoint].recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        self._waiting.remove(endpoint)
+        return frames
 
     def _give_up(self) -> None:
         """Count those who are silent, and forget what they may still send."""
         self._counts["unanswered"] += len(self._waiting)
-        silent = [endpoint for endpoint in self._sockets if endpoint in self._waiting]
+        silent, problem = self._silent(), self._silence(self._settings.timeout)
         for endpoint in silent:
             self._sockets.pop(endpoint).close(0)
         self._waiting.clear()
         for endpoint in silent:
             self._open(endpoint)
+        self._tell(len(self._sockets) - len(silent), problem)
+
+    def _silent(self) -> list[str]:
+        return [endpoint for endpoint in self._sockets if endpoint in self._waiting]
+
+    def _silence(self, seconds: float) -> str:
+        """Say who has not answered."""
+        silent = self._silent()
         named = ", ".join(silent) if len(silent) <= _NAMED else f"{', '.join(silent[:_NAMED])} and {len(silent) - _NAMED} more"
-        self._tell(len(self._sockets) - len(silent), f"no answer within {self._settings.timeout:g} s: {named}")
+        return f"no answer within {seconds:g} s: {named}"
 
     def _tell(self, answering: int, problem: str = "") -> None:
         self.knows(endpoints=list(self._settings.endpoints), peers=answering, problem=problem, **self._counts)
+
+
+def _several(endpoint: str, frames: list[bytes]) -> str:
+    return f"{endpoint} answers with {len(frames)} frames; a reading has one"

@@ -13,7 +13,15 @@ from typing import Any, Protocol
 
 from device_agent.errors import NotNow
 
-__all__ = ["Deliver", "NotNow", "Place", "Settled", "Source"]
+__all__ = ["Away", "Deliver", "NotNow", "Place", "Settled", "Source", "Taken"]
+
+
+class Away(NotNow):
+    """Nobody answers: the network, or the other side does not run."""
+
+
+class Taken(NotNow):
+    """The address to listen on is in use. `check --online` asks whether by the agent itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,17 @@ class Source(ABC):
         Raises:
             NotNow: it cannot go on (the broker is away, the password is wrong); `run` is called again on a new one after a pause.
         """
+
+    def probe(self) -> str | None:
+        """Look at the other side once, for `device-agent check --online`, and say in one sentence what is there; None: cannot be tried.
+
+        Called on a new source in a thread of its own, and maybe while an agent runs with the same settings: takes no message, changes
+        nothing at the other side, and keeps away from the session and the address of that agent. Ends after some 10 seconds.
+
+        Raises:
+            NotNow: as from `run`; `Away` if nobody answers, `Taken` if the address to listen on is in use.
+        """
+        return None
 
     def knows(self, **known: Any) -> None:
         """Say how it is: `peers` (connections), `endpoints` and what else people may want to see in `status`."""

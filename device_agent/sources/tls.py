@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ssl
 
-from device_agent.config.sources import BrokerConfig, HttpConfig
+from device_agent.config.sources import BrokerConfig, HttpConfig, NngConfig
 from device_agent.errors import NotNow
 from device_agent.sources import secret
 
 
-def client(settings: BrokerConfig) -> ssl.SSLContext:
-    """Return what a broker is trusted by, and its client known by. Raises `NotNow`."""
+def client(settings: BrokerConfig | NngConfig) -> ssl.SSLContext:
+    """Return what a broker or server is trusted by, and its client known by. Raises `NotNow`."""
     if settings.private_key:
         secret.check(settings.private_key, what="private_key")
     try:

@@ -1,8 +1,10 @@
 """Check a configuration: read it, show what was understood, and look at the disk and the key files.
 
-With --online each queue is asked, with the credentials that the agent would use. Nothing is changed and nothing is sent. Lines begin
-with `ok`, `warning` (it will run, but perhaps not as meant), `failed` (something has to be changed) or `away` (a queue could not be asked
-now: the network, or the service). Exit code 2 if something failed, 1 if a queue was only away.
+With --online each queue is asked, with the credentials that the agent would use, and the other side of each input that is not ZeroMQ is
+tried. Nothing is changed, no message is taken, and only `poll` inputs send something: their question, once. A running agent is not
+disturbed. Lines begin with `ok`, `warning` (it will run, but perhaps not as meant), `failed` (something has to be changed) or `away` (a
+queue or an input's other side does not answer now: the network, or the service). Exit code 2 if something failed, 1 if something was only
+away.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 
 from device_agent.cli.parser import add_config
 
-HELP = "check a configuration file, the disk, and with --online the queues"
+HELP = "check a configuration file, the disk, and with --online the queues and inputs"
 EXAMPLE = """
 device-agent check --config agent.toml
 device-agent check --config agent.toml --online
@@ -22,11 +24,13 @@ device-agent check --config agent.toml --online
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_config(parser)
-    parser.add_argument("--online", action="store_true", help="also ask each queue, with the agent's credentials")
+    parser.add_argument(
+        "--online", action="store_true", help="also ask each queue, with the agent's credentials, and try each input that is not ZeroMQ"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the summary and the findings; 2 if the agent could not run like this, 1 if a queue could not be asked."""
+    """Print the summary and the findings; 2 if the agent could not run like this, 1 if somebody does not answer."""
     from device_agent import configfile  # noqa: PLC0415  # not for --help
     from device_agent.cli import findings, summary  # noqa: PLC0415
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import pika
@@ -18,7 +19,7 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 from device_agent.config.sources import AmqpConfig
 from device_agent.sources import secret, tls
 from device_agent.sources.amqp.loop import Loop
-from device_agent.sources.port import Deliver, NotNow
+from device_agent.sources.port import Away, Deliver, NotNow
 
 _CONNECT: Final = 10.0  # seconds for TCP, TLS and the handshake, for each address of the host
 _CLOSE: Final = 3.0  # seconds for the broker to take note of the end
@@ -56,7 +57,7 @@ class Connection:
     def check(self) -> None:
         """Raise `NotNow` if it has ended."""
         if self._closed:
-            raise NotNow(_sentence(self._settings, self._error))
+            raise _reason(self._settings, self._error)
 
     def close(self) -> None:
         """End it, and wait for that."""
@@ -72,6 +73,21 @@ class Connection:
         end = time.monotonic() + _CLOSE
         while not self._closed and (left := end - time.monotonic()) > 0:
             self._loop.turn(left)
+
+
+@contextmanager
+def connected(settings: AmqpConfig, name: str, deliver: Deliver) -> Iterator[tuple[Connection, Loop]]:
+    """While entered, there is a connection as `name`, unless `deliver.stopping`, over a loop that waits with `deliver`. Raises `NotNow`."""
+    loop = Loop(deliver)
+    try:
+        connection = Connection(settings, name, loop)
+        try:
+            connection.open(deliver)
+            yield connection, loop
+        finally:
+            connection.close()
+    finally:
+        loop.close()
 
 
 def _parameters(settings: AmqpConfig, name: str) -> pika.ConnectionParameters:
@@ -103,17 +119,17 @@ _SAID: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 
 
-def _sentence(settings: AmqpConfig, error: BaseException | None) -> str:
-    """Say what ended a connection, or kept it from beginning."""
+def _reason(settings: AmqpConfig, error: BaseException | None) -> NotNow:
+    """Return what ended a connection, or kept it from beginning."""
     causes = list(_causes(error))
     last = causes[-1]
     if isinstance(last, ssl.SSLError):
-        return str(tls.distrust(last, settings.url))
+        return tls.distrust(last, settings.url)
     for kind, said in _SAID:
         if any(isinstance(cause, kind) for cause in causes):
-            return said.format(url=settings.url, user=settings.username or "guest", host=settings.virtual_host, last=last)
+            return NotNow(said.format(url=settings.url, user=settings.username or "guest", host=settings.virtual_host, last=last))
     words = getattr(last, "strerror", None) or str(last) or type(last).__name__
-    return f"{settings.url} does not answer: {words}; is the broker running, and the address right?"
+    return Away(f"{settings.url} does not answer: {words}; is the broker running, and the address right?")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -27,9 +27,11 @@ from typing import TYPE_CHECKING, Final, cast
 from device_agent import events
 from device_agent.config.sources import AmqpConfig
 from device_agent.sources import cloudevents, memory
-from device_agent.sources.amqp.connection import Connection, channel_problem
+from device_agent.sources.amqp.connection import Connection, channel_problem, connected
 from device_agent.sources.amqp.event import event
 from device_agent.sources.amqp.loop import Loop
+from device_agent.sources.amqp.visit import Visit
+from device_agent.sources.onlooker import Onlooker
 from device_agent.sources.port import Deliver, NotNow, Place, Source
 
 if TYPE_CHECKING:
@@ -71,18 +73,15 @@ class Amqp(Source):
     def run(self, deliver: Deliver) -> None:
         """See `Source`."""
         self._deliver = deliver
-        loop = Loop(deliver)
-        try:
-            connection = Connection(self._settings, self._name, loop)
-            try:
-                connection.open(deliver)
-                if not deliver.stopping:
-                    self._begin(connection)
-                    self._work(connection, loop)
-            finally:
-                connection.close()
-        finally:
-            loop.close()
+        with connected(self._settings, self._name, deliver) as (connection, loop):
+            if not deliver.stopping:
+                self._begin(connection)
+                self._work(connection, loop)
+
+    def probe(self) -> str:
+        """See `Source`. Asks for queue and exchange without making them, and consumes nothing."""
+        with connected(self._settings, f"{self._name}.check", Onlooker()) as (connection, loop):
+            return Visit(self._settings, connection, loop).look()
 
     def _begin(self, connection: Connection) -> None:
         connection.client.add_on_connection_blocked_callback(

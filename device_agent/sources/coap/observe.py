@@ -13,7 +13,7 @@ How: aiocoap's client, a context with a socket for each registration: after it n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -27,11 +27,13 @@ from device_agent.config.sources import CoapConfig
 from device_agent.config.sources.coap import topic_of
 from device_agent.seldom import Seldom
 from device_agent.sources.courier import PAUSE
-from device_agent.sources.port import NotNow, Settled, Source
+from device_agent.sources.port import Away, NotNow, Settled, Source
 
 #: Offers a reading; False: there is no room.
 Offer = Callable[[Callable[[Settled], None], bytes, str | None], bool]
 
+_READ: Final = 10.0  # seconds for a resource to be read once
+_SILENT: Final = "no answer came; is it switched on, and the address right?"
 _PAUSES: Final = (1.0, 60.0)  # seconds between tries of a resource that is away
 _MAX_AGE: Final = 60  # seconds, where a notification does not say (RFC 7252, 5.10.5)
 _LONGEST: Final = 86_400  # seconds that a state is believed to be valid
@@ -47,6 +49,36 @@ async def observing(settings: CoapConfig, offer: Offer, source: Source) -> Async
         yield
         for task in tasks:
             task.cancel()
+
+
+async def read_each(urls: Sequence[str]) -> None:
+    """Read all resources once, at the same time. Raises `NotNow` that says what is wrong with each that cannot be read."""
+    found = await asyncio.gather(*(_read(url) for url in urls), return_exceptions=True)
+    for unexpected in (one for one in found if one is not None and not isinstance(one, NotNow)):
+        raise unexpected
+    wrong = [one for one in found if isinstance(one, NotNow)]
+    if wrong:
+        kind = Away if all(isinstance(one, Away) for one in wrong) else NotNow
+        raise kind("; ".join(map(str, wrong)))
+
+
+async def _read(url: str) -> None:
+    context = await Context.create_client_context(transports=["simple6"])
+    try:
+        async with asyncio.timeout(_READ):
+            response = await context.request(Message(code=GET, uri=url), handle_blockwise=False).response
+        _check(url, response)
+    except TimeoutError:
+        raise Away(f"{url} does not answer: {_SILENT}") from None
+    except (Error, OSError) as error:
+        raise Away(f"{url} does not answer: {_text(error)}") from None
+    finally:
+        await context.shutdown()
+
+
+def _check(url: str, response: Any) -> None:
+    if not response.code.is_successful():
+        raise NotNow(f"{url} answers {response.code}; does it exist?")
 
 
 class _Board:
@@ -136,8 +168,7 @@ class _Resource:
     # States
 
     async def _take(self, context: Context, response: Any) -> None:
-        if not response.code.is_successful():
-            raise NotNow(f"{self._url} answers {response.code}; does it exist?")
+        _check(self._url, response)
         body = await self._whole(context, response)
         if body is None:
             events.source_refused(name=self._settings.name, reason=f"{self._url} has more than {self._settings.max_reading} bytes")
@@ -188,6 +219,6 @@ class _Resource:
 
 def _text(error: Exception) -> str:
     if isinstance(error, ConRetransmitsExceeded):
-        return "no answer came; is it switched on, and the address right?"
+        return _SILENT
     cause = error.__cause__ or error
     return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

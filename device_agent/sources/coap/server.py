@@ -24,12 +24,12 @@ from functools import partial
 from typing import Any, Final, cast
 
 from device_agent.config.sources import CoapConfig
-from device_agent.sources import secret, watch
+from device_agent.sources import listening, secret, watch
 from device_agent.sources.coap.blocks import Assemblies, Block, Refusal, too_large
 from device_agent.sources.coap.endpoint import Endpoint, Exchange
 from device_agent.sources.coap.message import Code, Message, Option, uint
-from device_agent.sources.coap.observe import observing
-from device_agent.sources.port import Deliver, NotNow, Place, Settled, Source
+from device_agent.sources.coap.observe import observing, read_each
+from device_agent.sources.port import Deliver, Place, Settled, Source
 
 _PATH: Final = ["v1", "readings"]
 _CORE: Final = [".well-known", "core"]
@@ -67,9 +67,20 @@ class Coap(Source):
         self._deliver = deliver
         asyncio.run(self._run())
 
+    def probe(self) -> str:
+        """See `Source`. The address is had for a moment, and each resource is read once; the token was read before."""
+        settings, said = self._settings, []
+        if settings.listen:
+            self._bind().close()
+            said.append(f"can listen on {settings.listen} (UDP)")
+        if settings.observe:
+            asyncio.run(read_each(settings.observe))
+            said.append(f"{', '.join(settings.observe)} can be read (not tried: to observe)")
+        return "; ".join(said)
+
     async def _run(self) -> None:
         with watch.watched(self._deliver, self._settle) as stopped:
-            endpoint = await self._listen() if self._settings.listen else None
+            endpoint = self._listen() if self._settings.listen else None
             try:
                 async with observing(self._settings, self._offer, self):
                     await stopped.wait()
@@ -80,19 +91,15 @@ class Coap(Source):
                 if endpoint is not None:
                     endpoint.close()
 
-    async def _listen(self) -> Endpoint:
-        settings, loop = self._settings, asyncio.get_running_loop()
-        host, _, port = settings.listen.rpartition(":")
+    def _bind(self) -> socket.socket:
         try:
-            family, *_, address = (await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM))[0]
-            bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            try:
-                bound.bind(address)
-            except OSError:
-                bound.close()
-                raise
+            return listening.bind(*listening.split(self._settings.listen), socket.SOCK_DGRAM)
         except OSError as error:
-            raise NotNow(f"cannot listen on {settings.listen} (UDP): {error.strerror}; choose another address or port") from None
+            raise listening.refused(f"{self._settings.listen} (UDP)", error) from None
+
+    def _listen(self) -> Endpoint:
+        settings, loop = self._settings, asyncio.get_running_loop()
+        bound = self._bind()
         self._bodies = Assemblies(limit=settings.max_transfers, size=settings.max_reading, monotonic=loop.time)
         self._endpoint = self._counts = Endpoint(bound, self._serve)
         self._endpoint.open()

@@ -21,7 +21,7 @@ import pynng
 
 from device_agent import events
 from device_agent.config.sources import NngConfig
-from device_agent.sources.nng import sp
+from device_agent.sources.nng import sp, visit
 from device_agent.sources.port import Deliver, Place, Settled, Source
 
 _TICK: Final = 1.0  # seconds between looks at who is connected
@@ -60,6 +60,10 @@ class _Nng(Source):
             self._serve(socket, deliver)
         if self._lost:
             events.source_lost(name=self._settings.name, count=self._lost)
+
+    def probe(self) -> str:
+        """See `Source`."""
+        return visit.look(self._settings)
 
     def status(self) -> dict[str, Any]:
         """See `Source`."""

@@ -61,8 +61,22 @@ def listen(socket: Any, endpoint: str, settings: NngConfig) -> str:
             pynng.check_err(lib.nng_listener_set_int(made[0], b"ipc:permissions", _GROUP))
         pynng.check_err(lib.nng_listener_start(made[0], 0))
     except pynng.NNGException as error:
-        raise NotNow(f"cannot listen on {endpoint}: {_HINTS.get(error.errno, error)}") from None
+        raise NotNow(cannot_listen(endpoint, error.errno, str(error))) from None
     return f"{transport}://{listener.local_address}" if url != endpoint else endpoint
+
+
+def cannot_listen(endpoint: str, code: int | None, otherwise: str) -> str:
+    """Return what to say of an endpoint that cannot be had, for an error of NNG's; `otherwise` where there is no advice."""
+    return f"cannot listen on {endpoint}: {_HINTS.get(code, otherwise)}"
+
+
+def check_tls(settings: NngConfig) -> None:
+    """Raise `NotNow` if the files of TLS cannot be used."""
+    if any(endpoint.startswith("tls+tcp") for endpoint in settings.bind):
+        _server(settings)
+    for endpoint in settings.connect:
+        if endpoint.startswith("tls+tcp"):
+            _client(settings, endpoint)
 
 
 def dial(socket: Any, endpoint: str, settings: NngConfig) -> str:

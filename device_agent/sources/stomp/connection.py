@@ -14,7 +14,7 @@ from typing import Final
 
 from device_agent.config.sources import StompConfig
 from device_agent.sources import tls
-from device_agent.sources.port import NotNow
+from device_agent.sources.port import Away, NotNow
 from device_agent.sources.stomp.frames import BrokenError, Frame, Frames, encode
 from device_agent.wire.limits import MIB
 
@@ -154,7 +154,7 @@ def _connect(settings: StompConfig) -> socket.socket:
         made = socket.create_connection(settings.address, timeout=_CONNECT)
     except (OSError, ValueError) as error:  # ValueError: of a host name that cannot be one
         said = getattr(error, "strerror", None) or str(error)
-        raise NotNow(f"{settings.url} does not answer: {said}; is the broker running, and the address right?") from None
+        raise Away(f"{settings.url} does not answer: {said}; is the broker running, and the address right?") from None
     try:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:

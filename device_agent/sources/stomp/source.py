@@ -21,6 +21,7 @@ from typing import Final
 from device_agent import events
 from device_agent.config.sources import StompConfig
 from device_agent.sources import cloudevents, secret
+from device_agent.sources.onlooker import Onlooker
 from device_agent.sources.port import Deliver, NotNow, Place, Source
 from device_agent.sources.stomp.connection import LARGEST, Connection
 from device_agent.sources.stomp.frames import Frame
@@ -60,7 +61,7 @@ class Stomp(Source):
     def run(self, deliver: Deliver) -> None:
         """See `Source`."""
         self._deliver = deliver
-        login = self._login()
+        login = self._login(self._client)
         self._connection = connection = Connection(self._settings)
         try:
             connection.send("CONNECT", **login)
@@ -70,12 +71,39 @@ class Stomp(Source):
         finally:
             connection.close()
 
-    def _login(self) -> dict[str, str]:
+    def probe(self) -> str:
+        """See `Source`. Only CONNECT, as another client: whoever subscribes is sent messages."""
+        self._deliver = Onlooker()
+        login = self._login(f"{self._client}.check")
+        self._connection = connection = Connection(self._settings)
+        try:
+            connection.send("CONNECT", **login)
+            limit = time.monotonic() + _ANSWER
+            while not self._version:
+                connection.flush()
+                self._wait(limit)
+                frame = connection.next()
+                if frame is not None:
+                    self._greeted(frame)
+            connection.send("DISCONNECT")
+            connection.flush()
+        finally:
+            connection.close()
+        server = self.status()["server"] or "the broker"
+        return f"{server} lets this device in (not tried: to subscribe to {self._settings.destination})"
+
+    def _greeted(self, frame: Frame) -> None:
+        if frame.command == "ERROR":
+            raise NotNow(self._error(frame))
+        if frame.command == "CONNECTED":
+            self._connected(frame)
+
+    def _login(self, client: str) -> dict[str, str]:
         settings = self._settings
         beat = f"{settings.heart_beat * 1000:.0f}"
         found = {"accept_version": "1.1,1.2", "host": settings.virtual_host or settings.address[0], "heart_beat": f"{beat},{beat}"}
         if settings.durable:
-            found["client_id"] = self._client
+            found["client_id"] = client
         if settings.username:
             found["login"] = settings.username
             found["passcode"] = ""
@@ -144,6 +172,7 @@ class Stomp(Source):
             self._message(frame)
         elif frame.command == "CONNECTED":
             self._connected(frame)
+            self._subscribe()
         elif frame.command == "ERROR":
             raise NotNow(self._error(frame))
         elif frame.headers.get("receipt-id") == _READY:
@@ -160,7 +189,6 @@ class Stomp(Source):
         sends, wants = self._beats(frame.headers.get("heart-beat", "0,0"))
         self._connection.agree(version, ours=max(wanted, wants) if wants else 0.0, theirs=max(wanted, sends) if sends else 0.0)
         self.knows(server=_printable(frame.headers.get("server", ""))[:100])
-        self._subscribe()
 
     def _beats(self, text: str) -> tuple[float, float]:
         """Return the seconds between heart-beats that the broker can send, and those that it wants; 0: none."""
