@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tests.lab.agent import AgentProcess, committed, wait_for
 
+#: What the agent is called at a broker.
+CLIENT = "board-7.in"
 _QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/telemetry"
 _CONFIG = """\
 [device]

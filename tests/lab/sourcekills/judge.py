@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from tests.lab.sourcekills.log import Reading
 
 
-def doubled(readings: Sequence[Reading]) -> int:
-    """Return how many readings are there again."""
-    return len(readings) - len({one.text for one in readings})
+def doubled(readings: Sequence[Reading], *, attempts: bool = False) -> int:
+    """Return how many readings are there again; with `attempts` also those that a program sent again itself, as it had no answer."""
+    return len(readings) - len({one.number if attempts else one.text for one in readings})
 
 
 def missing(readings: Sequence[Reading], accepted: Sequence[str]) -> list[str]:
@@ -19,14 +18,12 @@ def missing(readings: Sequence[Reading], accepted: Sequence[str]) -> list[str]:
     return [text for text in accepted if text not in there]
 
 
-def faults(readings: Sequence[Reading], *, sent: Collection[str], accepted: Sequence[str], most: int, flagged: bool) -> Iterator[str]:
-    """Yield what is wrong. `most`: how many may be there again; `flagged`: those must say that the broker had sent them before."""
+def faults(readings: Sequence[Reading], *, sent: Collection[str], accepted: Sequence[str], flagged: bool) -> Iterator[str]:
+    """Yield what is wrong. `flagged`: what is there again must say that the broker had sent it before."""
     if lost := missing(readings, accepted):
         yield f"{len(lost)} of {len(accepted)} accepted messages are not there, the first: {lost[0][:40]}"
     if strange := {one.text for one in readings} - set(sent):
         yield f"{len(strange)} readings were never sent: {min(strange)[:40]}"
-    if (again := doubled(readings)) > most:
-        yield f"{again} are there again, at most {most} may be: {Counter(one.text[:12] for one in readings).most_common(3)}"
     if flagged and (unsaid := _unsaid(readings)):
         yield f"{len(unsaid)} are there again and do not say so: {unsaid[0][:40]}"
     if not lost:

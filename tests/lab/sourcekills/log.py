@@ -14,10 +14,15 @@ from tests.lab.sourcekills.agent import SourceAgent
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A reading: the message, and whether the broker says that it had sent it before."""
+    """A reading: its text, and whether the broker says that it had sent it before."""
 
     text: str
     redelivered: bool = False
+
+    @property
+    def number(self) -> str:
+        """Return which message it is, without the attempt."""
+        return self.text.rpartition(".")[0]
 
 
 class Log:

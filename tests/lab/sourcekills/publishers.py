@@ -183,5 +183,3 @@ class _Stomp(Sender):
             self.connection.disconnect()
         self.connection.transport.stop()
         self.connection.transport.disconnect_socket()
-
-
