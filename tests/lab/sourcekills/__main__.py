@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("--round", type=int, default=20, help="kills before all is judged (default: %(default)s)")
     parser.add_argument("--broker-share", type=float, default=0.3, help="kills that are the broker's (default: %(default)s)")
     parser.add_argument("--messages", type=int, default=100_000, help="through each broker, for the memory; 0: none (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=1024, help="bytes of those (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=4096, help="bytes of those (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run")
     options = parser.parse_args()
     if reason := traced.missing():
