@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+for library in ("aiocoap", "aiohttp", "paho.mqtt", "pika", "pynng", "stomp"):
+    pytest.importorskip(library)
+
 from tests.lab import traced
 from tests.lab.sourcekills import judge, kills
 from tests.lab.sourcekills.flood import flood
