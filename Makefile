@@ -73,9 +73,11 @@ bench: $(VENV)/.installed $(VENV)/.drain ## Every promised figure, measured here
 bench-quick: $(VENV)/.installed $(VENV)/.drain ## The same in about a minute, coarser
 	@$(BIN)/python -m bench --quick $(ARGS)
 
-.PHONY: torture soak fuzz
+.PHONY: torture torture-sources soak fuzz
 torture: $(VENV)/.installed $(VENV)/.drain ## A thousand kills at full rate
 	@$(BIN)/python -m tests.lab.torture $(ARGS)
+torture-sources: $(VENV)/.installed $(VENV)/.drain ## Kills of agent and brokers for every kind of input, and 100,000 messages through each broker; needs root
+	@$(BIN)/python -m tests.lab.sourcekills $(ARGS)
 soak: $(VENV)/.installed $(VENV)/.drain ## Load with outages for MINUTES=30: memory, threads, files and disk stay flat
 	@$(BIN)/python -m tests.lab.soak --minutes $(or $(MINUTES),30) $(ARGS)
 fuzz: $(VENV)/.installed $(VENV)/.drain ## Look for what breaks: rubbish for everything that reads, then random examples for the property tests
