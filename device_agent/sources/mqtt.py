@@ -48,7 +48,7 @@ class Mqtt(Source):
         """Make a client; nothing is connected yet."""
         super().__init__()
         self._settings = settings
-        self._subscribed = place.directory / f"{settings.name}.json"
+        self._subscribed = place.directory / f"{settings.name}.mqtt.json"
         self._source = cloudevents.origin(place, settings.name)
         self._id = settings.client_id or f"{place.device}.{settings.name}"
         self._deliver: Deliver

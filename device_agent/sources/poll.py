@@ -39,7 +39,7 @@ class Poll(Source):
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._waiting: set[str] = set()  # endpoints that owe an answer
-        self._counts = {"rounds": 0, "answered": 0, "unanswered": 0, "skipped": 0}
+        self._counts = {"rounds": 0, "answered": 0, "silent": 0, "skipped": 0}
         self._refused = False  # an answer of several frames has been logged
 
     def run(self, deliver: Deliver) -> None:
@@ -148,7 +148,7 @@ class Poll(Source):
 
     def _give_up(self) -> None:
         """Count those who are silent, and forget what they may still send."""
-        self._counts["unanswered"] += len(self._waiting)
+        self._counts["silent"] += len(self._waiting)
         silent, problem = self._silent(), self._silence(self._settings.timeout)
         for endpoint in silent:
             self._sockets.pop(endpoint).close(0)

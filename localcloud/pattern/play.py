@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import zmq
+
 from localcloud import brokers
 from localcloud.cloud import LocalCloud
 from localcloud.demo import books
@@ -45,12 +47,17 @@ def play(scene: Scene, cloud: LocalCloud, folder: Path, *, device: str, say: Say
         say: for what the programs print, line by line.
 
     Raises:
+        MissingError: something is not installed.
         ProcessError: a program, an agent or the broker did not do its part; the text says which.
     """
     devices = [device if scene.boards == 1 else f"{device}-{number + 1}" for number in range(scene.boards)]
     with ExitStack() as stack:
+        if scene.needs and not zmq.has(scene.needs):
+            raise brokers.MissingError(
+                f"needs a libzmq with {scene.needs.upper()}, as Debian's python3-zmq has it; pyzmq's wheels have it not"
+            )
         if scene.broker:
-            stack.enter_context(brokers.named(scene.broker, folder, port=scene.port))
+            stack.enter_context(brokers.named(scene.broker, folder / "broker", port=scene.port))
         environment = {"AGENT_TOML": str(folder / devices[0] / "agent.toml")} | _outputs(cloud, folder)
         for one in devices:
             agent = _agent(scene, cloud, folder / one, one)

@@ -3,7 +3,8 @@
     title = "Publish and subscribe"
     patterns = "Publish-Subscribe Channel, Message Filter"       # their names in Enterprise Integration Patterns
     readings = 12                                                # so many are in the lake at the end
-    broker = "mqtt"                                              # or "rabbitmq"; started for the scene
+    broker = "mqtt"                                              # or "amqp" or "stomp"; started for the scene
+    needs = "pgm"                                                # what libzmq must have
     boards = 2                                                   # agents; one if nothing is said
     agent = false                                                # the program is the agent itself
 
@@ -62,6 +63,7 @@ class Scene:
     port: int  # of the broker, 0: none
     boards: int
     agent: bool
+    needs: str
 
     @property
     def folder(self) -> Path:
@@ -81,12 +83,12 @@ class Scene:
         ports = sorted({found.group(2) for found in _PORT.finditer(text)})
         free = dict(zip(ports, free_ports(len(ports)), strict=True)) if ports else {}
         found = tomllib.loads(_PORT.sub(lambda match: f"{match.group(1)}:{free[match.group(2)]}", text))
-        usual = {"mqtt": "1883", "rabbitmq": "5672"}.get(found.get("broker", ""), "")
+        usual = {"mqtt": "1883", "amqp": "5672", "stomp": "61613"}.get(found.get("broker", ""), "")
         return cls(
             name=name, title=found["title"], patterns=found["patterns"], readings=found["readings"],
             programs=tuple(Program(tuple(one["run"]), one.get("stays", False)) for one in found["program"]),
             inputs=tuple(found.get("input", ())), streams=tuple(found.get("stream", ())), broker=found.get("broker", ""),
-            port=free.get(usual, 0), boards=found.get("boards", 1), agent=found.get("agent", True),
+            port=free.get(usual, 0), boards=found.get("boards", 1), agent=found.get("agent", True), needs=found.get("needs", ""),
         )  # fmt: skip
 
 

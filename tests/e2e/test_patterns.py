@@ -28,6 +28,9 @@ EXPECTED = {
     "competing-consumers": [("telemetry", "", f'{{"job": {number}}}') for number in range(1, 21)],
     "idempotent-receiver": [("events", "order/A", '{"order": "A", "quantity": 3}')] * 2,
     "fifo-order": [("events", "door", state) for state in ("open", "closed", "locked") * 2],
+    "topic-exchange": [
+        ("events", "kern.critical", "disk on fire"), ("telemetry", "app.web.warn", "slow"), ("telemetry", "app.db.info", "vacuumed"),
+    ],
     "dead-letter": [("events", "door", '"ajar"')],
     "mqtt-sensors": [
         *(("telemetry", "sensors/kitchen/temperature", f"{21 + number}.5") for number in range(3)), ("events", "sensors/door", "open"),
@@ -42,6 +45,12 @@ def test_the_pattern_reaches_the_lake(cloud: LocalCloud, tmp_path: Path, name: s
     found = [(row.stream, row.topic, row.data) for row in rows]
     if name == "survey":
         surveyed(rows)
+    elif name == "work-queue":
+        theirs = [line.partition("did ")[2] for line in said if "did task" in line]
+        ours = [data for _, _, data in found]
+        assert sorted(theirs + ours) == sorted(f"task {number}" for number in range(1, 21))
+    elif name == "multicast":
+        assert {(stream, topic) for stream, topic, _ in found} == {("telemetry", "beacon")}
     elif name == "pipeline":
         squares = [json.loads(data) for _, _, data in found]
         assert sorted((one["number"], one["square"]) for one in squares) == [(number, number * number) for number in range(10)]

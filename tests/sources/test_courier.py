@@ -28,7 +28,7 @@ def test_what_finds_no_room_is_given_back_when_the_source_wants_it() -> None:
         intake.bind("inproc://intake")
         courier = Courier(context, "inproc://intake", window=2, insists=True, monotonic=lambda: 0.0)
         courier.offer("refused", b"reading")
-        courier.offer("unanswered", b"reading")
+        courier.offer("silent", b"reading")
         identity, number, _ = intake.recv_multipart()
         intake.send_multipart([identity, number, b'{"ok": false, "again": true, "error": "the disk is full"}'])
         courier.wait([], None)

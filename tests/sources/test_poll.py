@@ -97,7 +97,7 @@ def test_a_survey_asks_all_at_the_same_time_and_names_who_is_silent(board: Board
         wait_for(lambda: {one.endpoint, other.endpoint} <= set(board.topics()), what="two answers")
         wait_for(lambda: board.problem() == f"no answer within 0.2 s: {silent.endpoint}", what="the problem")
         wait_for(lambda: board.status()["peers"] == 2, what="the peers")
-        assert board.status()["unanswered"] >= 1
+        assert board.status()["silent"] >= 1
         board.stop_sources(drain=5.0)
 
 
@@ -112,7 +112,7 @@ def test_an_answer_that_comes_after_the_deadline_is_not_taken_for_one_to_the_nex
 
     with programs(slow) as [one]:
         board.start(settings(one.endpoint))
-        wait_for(lambda: board.status()["unanswered"] >= 1, what="the deadline")
+        wait_for(lambda: board.status()["silent"] >= 1, what="the deadline")
         gate.set()
         assert bytes(board.sink.wait_for(1)[0]) != b"read-1"
         board.stop_sources(drain=5.0)
@@ -121,7 +121,7 @@ def test_an_answer_that_comes_after_the_deadline_is_not_taken_for_one_to_the_nex
 def test_a_program_that_starts_later_is_found_and_one_that_restarts_is_found_again(board: Board) -> None:
     endpoint = f"tcp://127.0.0.1:{own_ports(1)[0]}"
     board.start(settings(endpoint))
-    wait_for(lambda: board.status()["unanswered"] >= 2, what="silence")
+    wait_for(lambda: board.status()["silent"] >= 2, what="silence")
     for _ in range(2):
         before = len(board.sink.payloads())
         with Program(counted, endpoint=endpoint):

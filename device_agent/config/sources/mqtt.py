@@ -35,7 +35,7 @@ class MqttConfig(BrokerConfig):
 
     SOURCE: ClassVar[str] = "device_agent.sources.mqtt:Mqtt"
     NEEDS: ClassVar[str] = "paho-mqtt 2.0 or newer: pip install 'device-agent[mqtt]', or Debian 13: apt install python3-paho-mqtt"
-    TOPIC: ClassVar[str] = "MQTT's"
+    TOPIC: ClassVar[str] = "the MQTT topic"
     SCHEMES: ClassVar[dict[str, int]] = {"mqtt": 1883, "mqtts": 8883}
 
     def mistakes(self) -> Iterator[Mistake]:

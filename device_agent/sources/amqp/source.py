@@ -174,7 +174,11 @@ class Amqp(Source):
         """Bind the queue as told, and undo what an earlier configuration told; what is to be undone is on disk until it is."""
         settings = self._settings
         wanted = [json.dumps([settings.queue, settings.exchange, key]) for key in settings.keys]
-        known = self._recall()
+        try:
+            known = memory.recall(self._bound)
+        except NotNow as error:
+            self._lost = str(error)
+            return
         gone = [binding for binding in known if binding not in wanted and json.loads(binding)[0] == settings.queue]
         self._remember(gone + wanted)
         for binding in wanted:
@@ -186,23 +190,11 @@ class Amqp(Source):
             channel.queue_unbind(queue, exchange, routing_key=key, callback=(lambda _: self._remember(wanted)) if last else None)
 
     def _remember(self, bindings: list[str]) -> None:
-        if self._recall() == bindings:
-            return
         try:
-            memory.remember(self._bound, bindings)
-        except OSError as error:
-            self._cannot_note(error)
-
-    def _recall(self) -> list[str]:
-        try:
-            return memory.recall(self._bound)
-        except OSError as error:
-            self._cannot_note(error)
-            return []
-
-    def _cannot_note(self, error: OSError) -> None:
-        """End the run; from within pika's callback an error would end the connection, and say that the broker did."""
-        self._lost = f"cannot note the bindings of queue {self._settings.queue!r} in {self._bound}: {error.strerror}"
+            if memory.recall(self._bound) != bindings:
+                memory.remember(self._bound, bindings)
+        except NotNow as error:  # within pika's callback it would end the connection, and say that the broker did
+            self._lost = str(error)
 
     def _on_consuming(self, _frame: object) -> None:
         self._state = _State.CONSUMING
