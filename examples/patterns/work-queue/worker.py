@@ -9,11 +9,9 @@ connection = pika.BlockingConnection(pika.URLParameters(sys.argv[1]))
 channel = connection.channel()
 channel.queue_declare("task", durable=True)
 channel.basic_qos(prefetch_count=1)
-done = 0
-for method, _, body in channel.consume("task"):
+for done, (method, _, body) in enumerate(channel.consume("task"), start=1):
     print("did", body.decode())
     channel.basic_ack(method.delivery_tag)
-    done += 1
     if done == 5:
         break
 connection.close()
