@@ -26,6 +26,7 @@ from localcloud.brokers import ActiveMq, Broker, MissingError, Mosquitto, Rabbit
 
 MEMORY: Final = "source_rss_mib"
 _TIMEOUT: Final = 300.0
+_LOOK: Final = 0.05  # seconds between looks at the agent
 #: Share of a core above which clients may be what holds a server back.
 _BUSY: Final = 0.9
 
@@ -64,12 +65,12 @@ def _mosquitto(folder: Path) -> Broker:
 
 
 KINDS: Final = (
-    Kind(name="amqp", broker=RabbitMq, counts=(50_000, 8_000), keys=f'kind = "amqp"\nurl = "{{where}}"\nqueue = "{NAME}"'),
+    Kind(name="amqp", broker=RabbitMq, counts=(50_000, 16_000), keys=f'kind = "amqp"\nurl = "{{where}}"\nqueue = "{NAME}"'),
     Kind(
-        name="mqtt", broker=_mosquitto, counts=(50_000, 8_000),
+        name="mqtt", broker=_mosquitto, counts=(50_000, 16_000),
         keys=f'kind = "mqtt"\nurl = "{{where}}"\ntopics = ["{NAME}"]\nclient_id = "{SESSION}"',
     ),
-    Kind(name="stomp", broker=ActiveMq, counts=(50_000, 8_000), keys=f'kind = "stomp"\nurl = "{{where}}"\ndestination = "/queue/{NAME}"'),
+    Kind(name="stomp", broker=ActiveMq, counts=(50_000, 16_000), keys=f'kind = "stomp"\nurl = "{{where}}"\ndestination = "/queue/{NAME}"'),
     Kind(name="http", loads="http", counts=(30_000, 5_000), keys='kind = "http"\nlisten = "127.0.0.1:{where}"'),
     Kind(name="coap", loads="coap", counts=(30_000, 5_000), keys='kind = "coap"\nlisten = "127.0.0.1:{where}"'),
     Kind(
@@ -213,7 +214,7 @@ def _drained(board: Board, count: int) -> Taken:
         return seen[0] > 0
 
     start, before = board.wait(begun, timeout=_TIMEOUT), _cpu(board.pid)
-    end = board.wait(lambda counters: counters["committed"] >= count, timeout=_TIMEOUT)
+    end = board.wait(lambda counters: counters["committed"] >= count, timeout=_TIMEOUT, pause=_LOOK)
     left = count - seen[0]
     if left <= 0:
         raise Failed(f"{count} readings are too few to take the time")

@@ -4,6 +4,8 @@ Invariants:
 1. A message is in one place: under way (the intake owes an answer), or held (refused for want of room, to be offered again).
 2. There is no room while both together reach the window, or while a message is held.
 3. Each message is settled once; `taken` only after the intake's durable answer.
+4. What is offered while something is under way leaves with others, at the next `settled` or `wait`: the intake takes them in one turn,
+   and the spool in one go. A message that would be alone leaves at once.
 
 A message is `[number, topic?, payload]`, the answer `[number, {"ok": ...}]` (docs/intake.md): what a program of the user's own would
 send over ipc to a `router` input with `message_id = "first-frame"` and `topic = "first-frame"`.
@@ -16,16 +18,18 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
+from device_agent.sources import pipe
 from device_agent.sources.port import Settled
 from device_agent.wire.limits import MAX_LABEL
 
 #: Seconds before messages that found no room are offered again.
 PAUSE: Final = 0.2
 _NUMBER: Final = 8  # bytes
+_TAKEN: Final = b'{"ok":true,'  # how the answer for a reading on disk begins; its last key is the number (docs/intake.md)
 _TOPIC: Final = f"the topic is longer than {MAX_LABEL} bytes in UTF-8"
 
 
@@ -40,6 +44,7 @@ class Courier:
         self._numbers = 0
         self._under_way: dict[bytes, tuple[object, list[bytes]]] = {}
         self._held: deque[tuple[object, list[bytes], str]] = deque()  # the last is why
+        self._unsent: list[list[bytes]] = []  # of those under way
         self._settled: list[Settled] = []
         self._next_offer = 0.0
         self._stopping = False
@@ -50,6 +55,8 @@ class Courier:
             for option in (zmq.SNDHWM, zmq.RCVHWM, zmq.LINGER):
                 self._socket.setsockopt(option, 0)  # the window bounds what is queued
             self._socket.connect(endpoint)
+            self._pipe = pipe.over(self._socket)
+            self._polled: tuple[object, list[tuple[Any, int]]] = ((), [])
         except BaseException:
             self.close()
             raise
@@ -94,8 +101,16 @@ class Courier:
     def _send(self, token: object, frames: list[bytes]) -> None:
         number = self._numbers.to_bytes(_NUMBER, "big")
         self._numbers += 1
+        alone = not self._under_way
         self._under_way[number] = (token, frames if self._insists else [])
-        self._socket.send_multipart([number, *frames], zmq.NOBLOCK, copy=True)
+        self._unsent.append([number, *frames])
+        if alone:
+            self._flush()
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            self._pipe.send(message)
 
     def settled(self) -> Sequence[Settled]:
         """See `Deliver`."""
@@ -103,21 +118,17 @@ class Courier:
             held, self._held = self._held, deque()
             for token, frames, _ in held:
                 self._send(token, frames)
+        self._flush()
         found, self._settled = self._settled, []
-        while True:
-            try:
-                number, answer = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return found
-            token, frames = self._under_way.pop(number)
-            said = json.loads(answer)
-            if said["ok"]:
-                found.append(Settled(token, taken=True, seq=said["seq"]))
-            elif said["again"] and self._insists and not self._stopping:
-                self._held.append((token, frames, said["error"]))
+        while (said := self._pipe.receive()) is not None:
+            token, frames = self._under_way.pop(said[0])
+            one = _parse(token, said[1])
+            if one.again and self._insists and not self._stopping:
+                self._held.append((token, frames, one.reason))
                 self._next_offer = self._monotonic() + PAUSE
             else:
-                found.append(Settled(token, taken=False, again=said["again"], reason=said["error"]))
+                found.append(one)
+        return found
 
     def give_back(self) -> None:
         """See `Deliver`."""
@@ -126,18 +137,24 @@ class Courier:
 
     def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
         """See `Deliver`."""
+        self._flush()
         limits = [timeout] if timeout is not None else []
         limits += [0.0] if self._settled else []
         limits += [PAUSE] if self._held else []
         limits += [max(0.0, self._end - self._monotonic())] if self._stopping else []
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        if not self._stopping:  # afterwards it stays readable
-            poller.register(self._wake, zmq.POLLIN)
-        for descriptor in {*descriptors, *writing}:
-            poller.register(descriptor, (zmq.POLLIN * (descriptor in descriptors)) | (zmq.POLLOUT * (descriptor in writing)))
-        ready = dict(poller.poll(math.ceil(min(limits) * 1000) if limits else None))
-        return frozenset(found for found in ready if isinstance(found, int) and found != self._wake)
+        ready = zmq.zmq_poll(self._sockets(descriptors, writing), math.ceil(min(limits) * 1000) if limits else -1)
+        return frozenset(found for found, _ in ready if isinstance(found, int) and found != self._wake)
+
+    def _sockets(self, descriptors: Sequence[int], writing: Sequence[int]) -> list[tuple[Any, int]]:
+        """Return what is waited for, and for which events."""
+        key = (self._stopping, *descriptors, None, *writing)
+        if self._polled[0] != key:
+            found: list[tuple[Any, int]] = [(self._socket, zmq.POLLIN)]
+            if not self._stopping:  # afterwards it stays readable
+                found.append((self._wake, zmq.POLLIN))
+            found += [(one, (zmq.POLLIN * (one in descriptors)) | (zmq.POLLOUT * (one in writing))) for one in {*descriptors, *writing}]
+            self._polled = (key, found)
+        return self._polled[1]
 
     @property
     def descriptors(self) -> tuple[int, int]:
@@ -148,3 +165,11 @@ class Courier:
         """Forget what is under way."""
         self._socket.close(0)
         os.close(self._wake)
+
+
+def _parse(token: object, answer: bytes) -> Settled:
+    """Return what an answer of the intake says."""
+    if answer.startswith(_TAKEN):
+        return Settled(token, taken=True, seq=int(answer[answer.rindex(b":") + 1 : -1]))
+    said = json.loads(answer)
+    return Settled(token, taken=said["ok"], again=said.get("again", False), reason=said.get("error", ""), seq=said.get("seq", 0))

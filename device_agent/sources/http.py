@@ -70,6 +70,7 @@ class Http(Source):
         self._settings = settings
         self._token = secret.read(settings.token_file, what="token_file").encode() if settings.token_file else b""
         self._deliver: Deliver
+        self._settle_soon = watch.Soon(self._settle)
         self._room = asyncio.Event()
         self._guards: dict[asyncio.Transport, Guard] = {}  # of the connections that are open
 
@@ -196,7 +197,7 @@ class Http(Source):
                 continue
             self._deliver.offer((request, offered), readings[offered], topic=topic)
             offered += 1
-            self._settle()
+            self._settle_soon()
         while len(request.settled) < offered:
             request.done = asyncio.get_running_loop().create_future()
             await request.done
