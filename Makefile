@@ -70,7 +70,7 @@ test-oldest: $(VENV)/oldest/.installed $(VENV)/.drain ## The device's tests on t
 .PHONY: bench bench-quick
 bench: $(VENV)/.installed $(VENV)/.drain ## Every promised figure, measured here; some minutes, wants an idle machine
 	@$(BIN)/python -m bench $(ARGS)
-bench-quick: $(VENV)/.installed $(VENV)/.drain ## The same in about a minute, coarser
+bench-quick: $(VENV)/.installed $(VENV)/.drain ## The same in about two minutes, coarser
 	@$(BIN)/python -m bench --quick $(ARGS)
 
 .PHONY: torture torture-sources soak fuzz

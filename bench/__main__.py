@@ -1,7 +1,7 @@
 """Command line of the benchmarks: runs the groups, prints the table as it grows, writes results and chart.
 
     python -m bench                     every figure, some minutes; wants an otherwise idle machine
-    python -m bench --quick             the same, under a minute, coarser
+    python -m bench --quick             the same, some two minutes with all brokers, coarser
     python -m bench --only drain_ratio  the group that measures this figure
     python -m bench --data FILE         readings from a file, one a line, instead of generated ones
     python -m bench --peer 'bento=bento -c bench/peers/bento.yaml'
@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bench import acks, archive, backlog, chart, idle, native, peer, rates, readings, writes
+from bench import acks, archive, backlog, chart, idle, native, peer, rates, readings, sources, writes
 from bench.goals import GOALS, Figure, not_measured, spread
 from bench.processes import Endpoint, Failed
 from bench.run import Run
@@ -39,6 +39,7 @@ GROUPS: Final[dict[str, tuple[tuple[str, ...], Callable[[Run], list[Figure]]]]] 
     "writes": (writes.NAMES, writes.measure),
     "idle": (idle.NAMES, idle.measure),
     "backlog": (backlog.NAMES, backlog.measure),
+    "sources": (sources.NAMES, sources.measure),
     "archive": (archive.NAMES, archive.measure),
 }
 
@@ -46,7 +47,7 @@ GROUPS: Final[dict[str, tuple[tuple[str, ...], Callable[[Run], list[Figure]]]]] 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     found = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--quick", action="store_true", help="less of everything: under a minute, coarser")
+    found.add_argument("--quick", action="store_true", help="less of everything: about two minutes, coarser")
     found.add_argument("--data", type=Path, metavar="FILE", help="readings from this file, one a line")
     found.add_argument(
         "--peer", action="append", default=[], metavar="NAME=COMMAND", help="another shipper, on the same input and endpoint"

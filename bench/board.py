@@ -15,6 +15,8 @@ from bench.processes import Failed, Process, cpu_seconds, free_port, peak_mib, p
 from device_agent import status
 
 STREAM: Final = "telemetry"
+#: The input that is not ZeroMQ.
+SOURCE: Final = "source"
 _START: Final = 60.0
 _LOOK: Final = 0.02  # seconds between looks; each costs the agent a status document
 
@@ -53,9 +55,9 @@ class Board:
 
     def __init__(
         self, folder: Path, *, endpoint: str, linger: str = "100ms", commit_interval: str = "100ms", max_bytes: str = "4 GiB",
-        rep: bool = False, inputs: int = 1, streams: int = 1,
+        rep: bool = False, inputs: int = 1, streams: int = 1, source: str = "",
     ) -> None:  # fmt: skip
-        """Write the configuration: PULL inputs that take turns with the streams, and with `rep` one that answers."""
+        """Write the configuration: PULL inputs that take turns with the streams, with `rep` one that answers; `source`: keys of another."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.spool = folder, folder / "spool"
         self._streams = [STREAM, *(f"{STREAM}-{number}" for number in range(1, streams))]
@@ -67,6 +69,8 @@ class Board:
             reps: list[str] = []
             parts.append(self._input("rep", STREAM, reps))
             (self.rep,) = reps
+        if source:
+            parts.append(f'[[input]]\nname = "{SOURCE}"\nstream = "{STREAM}"\n{source}\n')
         parts += [_STREAM.format(stream=stream, endpoint=endpoint, linger=linger) for stream in self._streams]
         self._config = folder / "agent.toml"
         self._config.write_text("".join(parts))

@@ -58,6 +58,14 @@ GOALS: Final[dict[str, Goal]] = {
     "idle_cpu_percent": _most(0.5, "%", "of one core, one input, no traffic"),
     "open_backlog_s": _most(1.0, "s", "opening a backlog, page cache dropped where that is allowed"),
     "drain_ratio": _least(0.5, "x", "readings a second out of a backlog, live data in time, against the device path"),
+    "source_amqp_ratio": _least(0.7, "x", "RabbitMQ's queue to disk, against pika that receives and acknowledges"),
+    "source_mqtt_ratio": _least(0.7, "x", "Mosquitto's session to disk, against paho that receives and acknowledges"),
+    "source_stomp_ratio": _least(0.7, "x", "ActiveMQ's queue to disk, against stomp.py that receives and acknowledges"),
+    "source_http_ratio": _least(0.7, "x", "POST to answer after the disk, 64 clients, against aiohttp that answers at once"),
+    "source_coap_ratio": _least(0.7, "x", "POST to answer after the disk, 64 clients, against aiocoap that answers at once"),
+    "source_nng_rep_ratio": _least(0.7, "x", "NNG's REQ to answer after the disk, 64 clients, against pynng that answers at once"),
+    "source_nng_pull_ratio": _least(0.7, "x", "NNG's PUSH to disk, against pynng that receives and discards"),
+    "source_rss_mib": _most(16, "MiB", "peak memory of the agent with a source, the largest, less that with a PULL input"),
     "archive_readings_per_core_s": _least(200_000, "1/s", "readings that archive lands a second of CPU time"),
 }
 

@@ -21,6 +21,7 @@ RANKS: list[set[str]] = [
         "device_agent.metrics", "device_agent.events",
         "device_agent.config", "device_agent.configfile", "device_agent.systemd", "device_agent.board", "device_agent.status",
         "device_agent.descriptors", "device_agent.desk", "device_agent.output", "device_agent.redact", "device_agent.secretfile",
+        "device_agent.libzmq",
     },
     {"device_agent.ports"},
     {"device_agent.router", "device_agent.packer"},
@@ -34,7 +35,7 @@ RANKS: list[set[str]] = [
 NEIGHBOURS = {2}
 #: What an external library may be imported by.
 ONLY_IN = {
-    "zmq": ("device_agent.intake", "device_agent.sources", "device_agent.embedded"),
+    "zmq": ("device_agent.libzmq", "device_agent.intake", "device_agent.sources", "device_agent.embedded"),
     "boto3": ("device_agent.uplink", "device_agent.operate"),
     "botocore": ("device_agent.uplink", "device_agent.operate"),
 }

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import zmq
 
-from device_agent.intake import libzmq
+from device_agent import libzmq
 
 _INT: Final = ctypes.sizeof(ctypes.c_int)
 

@@ -5,6 +5,8 @@ Invariants:
 2. There is no room while both together reach the window, or while a message is held.
 3. Each message is settled once; `taken` only after the intake's durable answer.
 4. Nothing is sent while a message is held, until all that are held are sent again in their order.
+5. What is offered while something is under way leaves with others, at the next `settled` or `wait`: the intake takes them in one turn,
+   and the spool in one go. A message that would be alone leaves at once.
 
 A message is `[number, topic?, payload]`, the answer `[number, {"ok": ...}]` (docs/intake.md): what a program of the user's own would
 send over ipc to a `router` input with `message_id = "first-frame"` and `topic = "first-frame"`.
@@ -18,16 +20,18 @@ import os
 from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
+from device_agent.sources import pipe
 from device_agent.sources.port import Settled
 from device_agent.wire.limits import MAX_LABEL
 
 #: Seconds before messages that found no room are offered again.
 PAUSE: Final = 0.2
 _NUMBER: Final = 8  # bytes
+_TAKEN: Final = b'{"ok":true,'  # how the answer for a reading on disk begins; its last key is the number (docs/intake.md)
 _TOPIC: Final = f"the topic is longer than {MAX_LABEL} bytes in UTF-8"
 
 
@@ -52,6 +56,7 @@ class Courier:
         self._numbers = 0
         self._under_way: dict[bytes, tuple[object, list[bytes]]] = {}
         self._held: list[_Held] = []  # in the order of their numbers
+        self._unsent: list[list[bytes]] = []  # of those under way
         self._settled: list[Settled] = []
         self._next_offer = 0.0
         self._stopping = False
@@ -62,6 +67,8 @@ class Courier:
             for option in (zmq.SNDHWM, zmq.RCVHWM, zmq.LINGER):
                 self._socket.setsockopt(option, 0)  # the window bounds what is queued
             self._socket.connect(endpoint)
+            self._pipe = pipe.over(self._socket)
+            self._polled: tuple[object, list[tuple[Any, int]]] = ((), [])
         except BaseException:
             self.close()
             raise
@@ -108,34 +115,37 @@ class Courier:
         if self._held and self._insists:
             self._hold(_Held(number, token, frames, self._held[-1].why))
             return
-        name = number.to_bytes(_NUMBER, "big")
+        alone, name = not self._under_way, number.to_bytes(_NUMBER, "big")
         self._under_way[name] = (token, frames if self._insists else [])
-        self._socket.send_multipart([name, *frames], zmq.NOBLOCK, copy=True)
+        self._unsent.append([name, *frames])
+        if alone:
+            self._flush()
 
     def _hold(self, one: _Held) -> None:
         insort(self._held, one, key=lambda held: held.number)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            self._pipe.send(message)
 
     def settled(self) -> Sequence[Settled]:
         """See `Deliver`."""
         if self._held and self._monotonic() >= self._next_offer:
             held, self._held = self._held, []
-            for one in held:
-                self._send(one.token, one.frames)
+            for waiting in held:
+                self._send(waiting.token, waiting.frames)
+        self._flush()
         found, self._settled = self._settled, []
-        while True:
-            try:
-                number, answer = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return found
-            token, frames = self._under_way.pop(number)
-            said = json.loads(answer)
-            if said["ok"]:
-                found.append(Settled(token, taken=True, seq=said["seq"]))
-            elif said["again"] and self._insists and not self._stopping:
-                self._hold(_Held(int.from_bytes(number, "big"), token, frames, said["error"]))
+        while (said := self._pipe.receive()) is not None:
+            token, frames = self._under_way.pop(said[0])
+            one = _parse(token, said[1])
+            if one.again and self._insists and not self._stopping:
+                self._hold(_Held(int.from_bytes(said[0], "big"), token, frames, one.reason))
                 self._next_offer = self._monotonic() + PAUSE
             else:
-                found.append(Settled(token, taken=False, again=said["again"], reason=said["error"]))
+                found.append(one)
+        return found
 
     def give_back(self) -> None:
         """See `Deliver`."""
@@ -144,18 +154,24 @@ class Courier:
 
     def wait(self, descriptors: Sequence[int], timeout: float | None, *, writing: Sequence[int] = ()) -> frozenset[int]:
         """See `Deliver`."""
+        self._flush()
         limits = [timeout] if timeout is not None else []
         limits += [0.0] if self._settled or self.finished else []
         limits += [PAUSE] if self._held else []
         limits += [max(0.0, self._end - self._monotonic())] if self._stopping else []
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        if not self._stopping:  # afterwards it stays readable
-            poller.register(self._wake, zmq.POLLIN)
-        for descriptor in {*descriptors, *writing}:
-            poller.register(descriptor, (zmq.POLLIN * (descriptor in descriptors)) | (zmq.POLLOUT * (descriptor in writing)))
-        ready = dict(poller.poll(math.ceil(min(limits) * 1000) if limits else None))
-        return frozenset(found for found in ready if isinstance(found, int) and found != self._wake)
+        ready = zmq.zmq_poll(self._sockets(descriptors, writing), math.ceil(min(limits) * 1000) if limits else -1)
+        return frozenset(found for found, _ in ready if isinstance(found, int) and found != self._wake)
+
+    def _sockets(self, descriptors: Sequence[int], writing: Sequence[int]) -> list[tuple[Any, int]]:
+        """Return what is waited for, and for which events."""
+        key = (self._stopping, *descriptors, None, *writing)
+        if self._polled[0] != key:
+            found: list[tuple[Any, int]] = [(self._socket, zmq.POLLIN)]
+            if not self._stopping:  # afterwards it stays readable
+                found.append((self._wake, zmq.POLLIN))
+            found += [(one, (zmq.POLLIN * (one in descriptors)) | (zmq.POLLOUT * (one in writing))) for one in {*descriptors, *writing}]
+            self._polled = (key, found)
+        return self._polled[1]
 
     @property
     def descriptors(self) -> tuple[int, int]:
@@ -166,3 +182,11 @@ class Courier:
         """Forget what is under way."""
         self._socket.close(0)
         os.close(self._wake)
+
+
+def _parse(token: object, answer: bytes) -> Settled:
+    """Return what an answer of the intake says."""
+    if answer.startswith(_TAKEN):
+        return Settled(token, taken=True, seq=int(answer[answer.rindex(b":") + 1 : -1]))
+    said = json.loads(answer)
+    return Settled(token, taken=said["ok"], again=said.get("again", False), reason=said.get("error", ""), seq=said.get("seq", 0))

@@ -37,6 +37,7 @@ from device_agent.wire.limits import MIB
 
 #: Bytes of a body with many lines.
 BODY: Final = MIB
+_TYPE: Final = {"Content-Type": "application/json; charset=utf-8"}
 _RETRY: Final = "1"  # seconds, for Retry-After
 _PATH: Final = "/v1/readings"
 _LINES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
@@ -49,7 +50,7 @@ _STOP: Final = 1.0  # seconds for connections to end at a stop
 class _Request:
     """Readings that came together, and what became of them."""
 
-    done: asyncio.Future[None]
+    done: asyncio.Future[None] | None = None  # while it is waited for
     settled: dict[int, Settled] = field(default_factory=dict)
 
     def answer(self, *, several: bool) -> tuple[int, dict[str, Any]]:
@@ -72,6 +73,7 @@ class Http(Source):
         self._settings = settings
         self._token = secret.read(settings.token_file, what="token_file").encode() if settings.token_file else b""
         self._deliver: Deliver
+        self._settle_soon = watch.Soon(self._settle)
         self._room = asyncio.Event()
         self._guards: dict[asyncio.Transport, Guard] = {}  # of the connections that are open
 
@@ -182,8 +184,7 @@ class Http(Source):
         if (request.content_length or 0) > limit:
             return _answer(413, f"the body has {request.content_length} bytes; at most {limit} are taken")
         try:
-            async with asyncio.timeout(guard.PATIENCE):
-                body = await _body(request, limit)
+            body = await _body(request, limit)
         except TimeoutError:
             return _answer(408, f"the body did not come within {guard.PATIENCE:.0f} s")
         if body is None:
@@ -208,7 +209,7 @@ class Http(Source):
 
     async def _take(self, readings: Sequence[bytes], topic: str | None) -> tuple[int, dict[str, Any]]:
         """Offer readings in their order and return the answer once all are settled; after a failure nothing more is offered."""
-        request = _Request(done=asyncio.get_running_loop().create_future())
+        request = _Request()
         offered = 0
         while offered < len(readings) and all(one.taken for one in request.settled.values()):
             if not self._deliver.room:
@@ -217,7 +218,7 @@ class Http(Source):
                 continue
             self._deliver.offer((request, offered), readings[offered], topic=topic)
             offered += 1
-            self._settle()
+            self._settle_soon()
         while len(request.settled) < offered:
             request.done = asyncio.get_running_loop().create_future()
             await request.done
@@ -227,18 +228,22 @@ class Http(Source):
         for one in self._deliver.settled():
             request, number = cast("tuple[_Request, int]", one.token)  # what _take offered
             request.settled[number] = one
-            if not request.done.done():
+            if request.done is not None and not request.done.done():
                 request.done.set_result(None)
         self._room.set()
 
 
 async def _body(request: web.Request, limit: int) -> bytes | None:
-    """Return the body; None as soon as it has more than `limit` bytes."""
+    """Return the body; None as soon as it has more than `limit` bytes. Raises `TimeoutError`."""
+    if request.content.is_eof():  # it came with its head, as small ones do: there is nothing to wait for
+        whole = request.content.read_nowait()
+        return whole if len(whole) <= limit else None
     found = bytearray()
-    async for part in request.content.iter_any():
-        found += part
-        if len(found) > limit:
-            return None
+    async with asyncio.timeout(guard.PATIENCE):
+        async for part in request.content.iter_any():
+            found += part
+            if len(found) > limit:
+                return None
     return bytes(found)
 
 
@@ -276,4 +281,5 @@ def _answer(status: int, reason: str, headers: dict[str, str] | None = None) -> 
 def _say(status: int, said: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:
     more = {"Retry-After": _RETRY} if status == 503 else {}
     text = json.dumps(said, separators=(",", ":"), ensure_ascii=False) + "\n"
-    return web.Response(status=status, text=text, content_type="application/json", headers=(headers or {}) | more)
+    fields = _TYPE | (headers or {}) | more
+    return web.Response(status=status, body=text.encode(), headers=fields)

@@ -37,8 +37,32 @@ _CONNECT: Final = 10.0  # seconds for TCP and TLS, and again for the broker's CO
 _TICK: Final = 1.0  # seconds between looks at the keep-alive
 _SURPLUS: Final = 2  # windows of messages until the socket is not read: brokers keep to a window, but not for messages of QoS 0
 _BATCH: Final = 64  # messages that are read before acknowledgements have their turn
+_CHUNK: Final = 64 * 1024  # bytes a read; more than a TLS record (16 KiB), so TLS never holds back what the socket does not show
 #: Reason codes of version 5 with which a broker ends a connection because another one has taken the session over (MQTT 5.0, 3.14.2.1).
 _TAKEN_OVER: Final = 0x8E
+
+
+class _Client(paho.Client):
+    """Reads what the broker has sent in one go; paho reads three times for each message, and gives the interpreter lock away each time.
+
+    `_sock_recv` is paho's own: a version that does not call it reads as it always did.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._came, self._at = b"", 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether there are bytes that were read and not looked at."""
+        return self._at < len(self._came)
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if not self.holds:
+            self._came, self._at = super()._sock_recv(_CHUNK), 0
+        found = self._came[self._at : self._at + bufsize]
+        self._at += len(found)
+        return found
 
 
 class Mqtt(Source):
@@ -108,9 +132,9 @@ class Mqtt(Source):
             said = getattr(error, "strerror", None) or str(error)
             raise Away(f"{settings.url} does not answer: {said}; is the broker running, and the address right?") from None
 
-    def _client(self, *, clean: bool) -> paho.Client:
+    def _client(self, *, clean: bool) -> _Client:
         settings = self._settings
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2, client_id=self._id, clean_session=None if self._five else clean, manual_ack=True,
             protocol=paho.MQTTv5 if self._five else paho.MQTTv311, reconnect_on_failure=False,
         )  # fmt: skip
@@ -131,7 +155,7 @@ class Mqtt(Source):
 
     # The loop
 
-    def _loop(self, client: paho.Client, deliver: Deliver) -> None:
+    def _loop(self, client: _Client, deliver: Deliver) -> None:
         patience = time.monotonic() + _CONNECT
         while True:
             self._acknowledge(client, deliver)
@@ -141,11 +165,12 @@ class Mqtt(Source):
             self._be_patient(patience)
             file = connection.fileno()
             reads = not deliver.stopping and deliver.under_way < _SURPLUS * self._settings.window
-            if deliver.wait([file] if reads else [], _TICK, writing=[file] if client.want_write() else []):
-                if reads:
-                    self._read(client, deliver)
-                if client.want_write():
-                    client.loop_write()
+            holds = reads and client.holds
+            ready = deliver.wait([file] if reads else [], 0.0 if holds else _TICK, writing=[file] if client.want_write() else [])
+            if reads and (ready or holds):
+                self._read(client, deliver)
+            if client.want_write():
+                client.loop_write()
             client.loop_misc()
 
     def _check(self, client: paho.Client) -> Any:
@@ -161,7 +186,7 @@ class Mqtt(Source):
             older = ', or set version = "3.1.1" if it is an old one' if self._five else ""
             raise NotNow(f"{self._settings.url} takes connections, but says nothing: is it an MQTT broker? Restart it{older}")
 
-    def _read(self, client: paho.Client, deliver: Deliver) -> None:
+    def _read(self, client: _Client, deliver: Deliver) -> None:
         """Read what is there, a packet at a time, up to a batch."""
         for _ in range(_BATCH):
             before = self._received

@@ -65,6 +65,8 @@ class Deliver(Protocol):
     def offer(self, token: object, payload: bytes, *, topic: str | None = None) -> None:
         """Pass a message on; `settled` returns its `token`. While there is no `room`, only what the other side cannot hold back.
 
+        It leaves at the next `settled` or `wait` at the latest, together with others that were offered until then.
+
         Args:
             token: whatever the source knows the message by.
             payload: any bytes.

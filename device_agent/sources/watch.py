@@ -16,7 +16,7 @@ _TICK: Final = 0.01  # seconds between looks at a stop
 def watched(deliver: Deliver, settle: Callable[[], None]) -> Iterator[asyncio.Event]:
     """While entered, call `settle` when messages may be settled; the event is set when the source is to stop.
 
-    `settle` must be called after each `offer`, too: see `Deliver.descriptors`.
+    `settle` must be called after each `offer`, too, soon: see `Deliver.descriptors` and `Soon`.
     """
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     answers, stop = deliver.descriptors
@@ -32,6 +32,24 @@ def watched(deliver: Deliver, settle: Callable[[], None]) -> Iterator[asyncio.Ev
     finally:
         loop.remove_reader(answers)
         loop.remove_reader(stop)
+
+
+class Soon:
+    """Calls in the loop's next turn, once, however often it is asked for in this one: what is offered in a turn leaves together."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        """Call `call`."""
+        self._call, self._due = call, False
+
+    def __call__(self) -> None:
+        """Ask for the call. In the thread of a running loop."""
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._now)
+
+    def _now(self) -> None:
+        self._due = False
+        self._call()
 
 
 async def finish(deliver: Deliver, settle: Callable[[], None]) -> None:

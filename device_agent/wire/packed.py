@@ -37,7 +37,7 @@ def items(array: bytes, count: int) -> memoryview:
 class Packed:
     """A column of payloads."""
 
-    __slots__ = ("_data", "_marks", "_start", "_stop")
+    __slots__ = ("_all", "_data", "_marks", "_start", "_stop")
 
     def __init__(self, data: bytes, count: int, marks: list[int]) -> None:
         """Take over packed payloads.
@@ -47,7 +47,7 @@ class Packed:
             count: how many.
             marks: where payload `STEP`, 2 * `STEP`, ... begins in `data`, for all below `count`, and perhaps where they end.
         """
-        self._data, self._marks = data, marks
+        self._data, self._marks, self._all = data, marks, count
         self._start, self._stop = 0, count
 
     @classmethod
@@ -66,7 +66,7 @@ class Packed:
     def __getitem__(self, part: slice) -> Packed:
         """Return a part, without steps."""
         start, stop, _ = part.indices(len(self))
-        found = Packed(self._data, 0, self._marks)
+        found = Packed(self._data, self._all, self._marks)
         found._start, found._stop = self._start + start, self._start + max(start, stop)
         return found
 
@@ -80,6 +80,8 @@ class Packed:
 
     def _place(self, number: int) -> int:
         """Return where a payload begins, of all that are in the bytes."""
+        if number == self._all:
+            return len(self._data)
         mark, beyond = divmod(number, STEP)
         place = self._marks[mark - 1] if mark else 0
         if not beyond:

@@ -3,7 +3,7 @@
 `make torture-sources` does the same for longer, at more points.
 """
 
-# ruff: noqa: E402  # it is skipped before what needs those libraries is imported
+# it is skipped before what needs those libraries is imported
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from device_agent.intake import libzmq, receiver_path
+from device_agent import libzmq
+from device_agent.intake import receiver_path
 from device_agent.intake.native import library
 from tests.intake.conftest import Bench
 

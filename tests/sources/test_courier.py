@@ -50,6 +50,7 @@ def test_what_finds_no_room_goes_before_what_was_offered_later() -> None:
         courier = Courier(context, "inproc://intake", window=8, insists=True, monotonic=lambda: now[0])
         for payload in (b"1", b"2"):
             courier.offer(payload, payload)
+        assert courier.settled() == []
         first, second = (intake.recv_multipart() for _ in range(2))
         for refused, later in ((first, b"3"), (second, b"4")):
             intake.send_multipart([*refused[:2], b'{"ok": false, "again": true, "error": "the disk is full"}'])

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import zmq
 
-from device_agent.intake import libzmq
+from device_agent import libzmq
 from device_agent.intake.native.layout import ABI, NAMES, AnswersLayout, LibzmqLayout, TurnLayout
 
 #: Where `build` puts what it compiled of drain.c, and where a wheel has it.

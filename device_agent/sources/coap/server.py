@@ -55,6 +55,7 @@ class Coap(Source):
         self._deliver: Deliver
         self._endpoint: Endpoint
         self._bodies: Assemblies
+        self._settle_soon = watch.Soon(self._settle)
         self._counts: Endpoint | None = None  # what it counts, once it listens
 
     def status(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class Coap(Source):
         if not self._deliver.room:
             return False
         self._deliver.offer(settled, payload, topic=topic)
-        self._settle()
+        self._settle_soon()
         return True
 
     def _settle(self) -> None:

@@ -145,7 +145,7 @@ class _Takes(_Nng):
         return next((text for prefix, text in self._prefixes if payload.startswith(prefix)), None)
 
     def _serve(self, socket: Any, deliver: Deliver) -> None:
-        file, inbox = socket.recv_fd, sp.Inbox(socket)
+        file, inbox = socket.recv_fd, sp.Bytes(socket)
         while not deliver.stopping:
             self._settle(deliver)
             if self._wait(deliver, file if deliver.room else None):
@@ -153,15 +153,15 @@ class _Takes(_Nng):
         self._read_the_rest(inbox, file, deliver)
         self._finish(deliver)
 
-    def _read(self, inbox: sp.Inbox, deliver: Deliver, most: int) -> int:
+    def _read(self, inbox: sp.Bytes, deliver: Deliver, most: int) -> int:
         for number in range(most):
-            found = inbox.take()
-            if found is None:
+            payload = inbox.take()
+            if payload is None:
                 return number
-            deliver.offer(None, found[0], topic=self._topic(found[0]))
+            deliver.offer(None, payload, topic=self._topic(payload))
         return most
 
-    def _read_the_rest(self, inbox: sp.Inbox, file: int, deliver: Deliver) -> None:
+    def _read_the_rest(self, inbox: sp.Bytes, file: int, deliver: Deliver) -> None:
         """Read what the other side has sent already, unless there is no room: nobody sends it again."""
         quiet, end = time.monotonic() + _QUIET, time.monotonic() + _STOP
         while (now := time.monotonic()) < min(quiet, end) and not self._lost and not (deliver.finished and deliver.under_way):

@@ -25,6 +25,8 @@ LARGEST: Final = 2 * MAX_READING
 _REDIAL: Final = (100, 5000)  # milliseconds between attempts to connect, at first and at most
 _GROUP: Final = 0o660  # of the file of an ipc endpoint: owner and group may connect
 _ANSWER: Final = 10_000  # milliseconds until an answer that its peer does not read is given up
+_untouched: Final = ffi.new_allocator(should_clear_after_alloc=False)  # memory that is not used is not taken
+_NEXT: Final = 1  # milliseconds until there is no next message
 _UNREAD: Final = 1000  # answers at most that peers have not read
 _HINTS: Final = {
     lib.NNG_EADDRINUSE: "another program listens there; stop it, or choose another endpoint",
@@ -131,6 +133,23 @@ class Inbox:
         """Return a message's bytes and the pipe it came by; None: there is none now."""
         failed = lib.nng_recvmsg(self._socket.socket, self._message, lib.NNG_FLAG_NONBLOCK)
         return None if _empty(failed) else _unpack(self._message[0])
+
+
+class Bytes:
+    """The bytes of a socket's messages, in one call each: every call gives the interpreter lock away, and has to get it back."""
+
+    def __init__(self, socket: Any) -> None:
+        """Read from `socket`, whose `recv_max_size` is `LARGEST`."""
+        self._socket, self._size = socket, ffi.new("size_t *")
+        socket.recv_timeout = _NEXT
+        self._buffer = _untouched("char []", LARGEST)
+
+    def take(self) -> bytes | None:
+        """Return a message's bytes; None: none comes within `_NEXT`. NNG hands over one at a time, and the next soon after."""
+        self._size[0] = LARGEST
+        if _empty(lib.nng_recv(self._socket.socket, self._buffer, self._size, 0)):
+            return None
+        return bytes(ffi.buffer(self._buffer, self._size[0]))
 
 
 def _empty(failed: int) -> bool:
