@@ -6,12 +6,17 @@ import contextlib
 import select
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pika
+import pytest
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.channel import Channel
 
+from device_agent.config.sources import AmqpConfig
 from tests.lab.ports import own_ports
 from tests.sources.brokers import WAIT, RabbitMq
 
@@ -102,3 +107,44 @@ class Proxy:
     def close(self) -> None:
         self._ended = True
         self._thread.join(WAIT)
+
+
+def settings(url: str, queue: str, **changes: Any) -> AmqpConfig:
+    return AmqpConfig(**({"name": "in", "kind": "amqp", "stream": "telemetry", "url": url, "queue": queue} | changes))
+
+
+def numbers(count: int, *, first: int = 0) -> list[bytes]:
+    return [b"%d" % number for number in range(first, first + count)]
+
+
+@pytest.fixture
+def queue(rabbit: RabbitMq) -> Iterator[str]:
+    """A durable queue of the test's own."""
+    name = uuid.uuid4().hex
+    make(rabbit, name)
+    yield name
+    with channel(rabbit) as client:
+        client.queue_delete(name)
+
+
+@pytest.fixture
+def proxy(rabbit: RabbitMq) -> Iterator[Proxy]:
+    made = Proxy(rabbit)
+    yield made
+    made.close()
+
+
+class Acks:
+    """Notes the acknowledgements that go over pika's channels, and the threads that they come from."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[tuple[int, bool]] = []
+        self.threads: set[str] = set()
+        original = Channel.basic_ack
+
+        def basic_ack(channel: Channel, delivery_tag: int = 0, multiple: bool = False) -> None:
+            self.threads.add(threading.current_thread().name)
+            self.seen.append((delivery_tag, multiple))
+            original(channel, delivery_tag, multiple)
+
+        monkeypatch.setattr(Channel, "basic_ack", basic_ack)
