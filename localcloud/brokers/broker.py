@@ -28,6 +28,8 @@ class Broker:
 
     #: The scheme of its URL.
     scheme = ""
+    #: Whether a client that comes back gets again what it had not acknowledged.
+    keeps = True
 
     def __init__(self, folder: Path, *, port: int = 0) -> None:
         """Start nothing yet; `port` 0: a free one."""

@@ -40,6 +40,7 @@ class Amqtt(Broker):
     """amqtt, in pure Python; MQTT 3.1.1 only, sessions in its memory."""
 
     scheme = "mqtt"
+    keeps = False
 
     def command(self) -> list[str]:
         """See `Broker`."""

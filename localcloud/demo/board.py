@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Self
 
+from localcloud.brokers import Broker
 from localcloud.cloud import ROOT, LocalCloud
 from localcloud.ports import free_ports
 from localcloud.processes import GRACE, Agent, Process, ProcessError
@@ -77,14 +78,14 @@ linger = "0s"
 class Board(Agent):
     """A board in a folder."""
 
-    def __init__(self, *, folder: Path, cloud: LocalCloud, device: str, mqtt: str = "mqtt://127.0.0.1:1") -> None:
-        """Make it; `mqtt` is the broker's URL."""
-        self.device, self.mqtt = device, mqtt
+    def __init__(self, *, folder: Path, cloud: LocalCloud, device: str, broker: Broker) -> None:
+        """Make it; `broker` speaks MQTT."""
+        self.device, self.broker = device, broker
         self.pull, self.rep, self.http = free_ports(3)
         outputs = cloud.outputs
         config = _CONFIG.format(
             device=device, region=outputs.region, endpoint=cloud.device_endpoint_url, folder=folder, pull=self.pull, rep=self.rep,
-            mqtt=mqtt, http=self.http,
+            mqtt=broker.url, http=self.http,
             telemetry=outputs.telemetry_queue_url, events=outputs.events_queue_url,
         )  # fmt: skip
         super().__init__(folder, config)

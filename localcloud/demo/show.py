@@ -69,7 +69,7 @@ def _play(folder: Path, seconds: float, interrupts: Interrupts) -> story.Result:
         cloud = stack.enter_context(LocalCloud.start(progress=say))
         broker = stack.enter_context(brokers.named("mqtt", folder / "broker"))
         device = f"demo-{secrets.token_hex(2)}"
-        board = stack.enter_context(Board(folder=folder, cloud=cloud, device=device, mqtt=broker.url))
+        board = stack.enter_context(Board(folder=folder, cloud=cloud, device=device, broker=broker))
         try:
             say(f"set up in {time.monotonic() - began:.0f} s; device {board.device}")
             result = story.play(cloud, board, seconds=seconds, say=say, waits=interrupts.arm)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zmq
 
-from localcloud import LocalCloud, athena
+from localcloud import LocalCloud, athena, brokers
 from localcloud.demo import books, story
 from localcloud.demo.board import Board
 
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def board(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     folder = tmp_path_factory.mktemp("b")  # short: unix socket paths have 107 bytes
-    with Board(folder=folder, cloud=cloud, device=f"e2e-{folder.name}-{time.time_ns() % 10**6}") as board:
+    device = f"e2e-{folder.name}-{time.time_ns() % 10**6}"
+    with brokers.named("mqtt", folder / "broker") as broker, Board(folder=folder, cloud=cloud, device=device, broker=broker) as board:
         yield board
 
 
@@ -44,6 +45,7 @@ def test_after_an_outage_and_a_kill_nothing_acknowledged_is_missing_or_doubled_a
     assert result.faults == [], said
     orders = next(balance for balance in result.balances if balance.program == "orders")
     assert orders.acknowledged
+    assert {balance.program for balance in result.balances} == {"sensors", "weather", "orders", "meters", "script"}
     assert all(balance.received for balance in result.balances)
 
 
