@@ -56,7 +56,7 @@ def play(cloud: LocalCloud, board: Board, *, seconds: float, say: Say, waits: Ca
     say(f"programs: {', '.join(f'{name} {rate}/s' for name, rate in _RATES.items())} readings over PULL, SUB, REP, MQTT and HTTP")
     if not board.broker.keeps:
         say(
-            "        the MQTT broker here is amqtt, which forgets what is on its way at the kill; Mosquitto does not (apt install mosquitto)"
+            "        the MQTT broker is amqtt, which forgets what is on its way at the kill (apt install mosquitto: it does not)"
         )
     try:
         _run(cloud, board, seconds=seconds, say=say)
