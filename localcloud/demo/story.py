@@ -55,9 +55,7 @@ def play(cloud: LocalCloud, board: Board, *, seconds: float, say: Say, waits: Ca
     _start_programs(board)
     say(f"programs: {', '.join(f'{name} {rate}/s' for name, rate in _RATES.items())} readings over PULL, SUB, REP, MQTT and HTTP")
     if not board.broker.keeps:
-        say(
-            "        the MQTT broker is amqtt, which forgets what is on its way at the kill (apt install mosquitto: it does not)"
-        )
+        say("        the MQTT broker is amqtt, which forgets what is on its way at the kill (apt install mosquitto: it does not)")
     try:
         _run(cloud, board, seconds=seconds, say=say)
     except KeyboardInterrupt:
