@@ -14,6 +14,7 @@ import pytest
 
 from device_agent.sources.nng import source as nng
 from tests.lab.agent import wait_for
+from tests.lab.leaks import open_files
 from tests.lab.ports import own_ports
 from tests.sources.certificates import make_certificates
 from tests.sources.conftest import Board
@@ -99,6 +100,7 @@ def test_only_peers_with_a_certificate_send(board: Board, tmp_path: Path) -> Non
     make_certificates(tmp_path)
     names = {"certificate": "server.pem", "private_key": "server.key", "client_ca": "ca.pem"}
     board.start(settings(pattern="pull", bind=("tls+tcp://127.0.0.1:*",), **{key: str(tmp_path / name) for key, name in names.items()}))
+    before = open_files()
     with pynng.Push0(send_timeout=500) as stranger, pynng.Push0(send_timeout=60_000) as known:
         stranger.tls_config = tls(tmp_path, pynng.TLSConfig.MODE_CLIENT, server_name="127.0.0.1")
         known.tls_config = tls(tmp_path, pynng.TLSConfig.MODE_CLIENT, server_name="127.0.0.1", own="client")
@@ -108,7 +110,8 @@ def test_only_peers_with_a_certificate_send(board: Board, tmp_path: Path) -> Non
         known.dial(board.url, block=True)
         known.send(b"x")
         board.sink.wait_for(1)
-        board.stop(drain=1.0)
+    wait_for(lambda: not open_files() - before, what="the end of the connections: see nngpeers.program")
+    board.stop(drain=1.0)
     assert board.sink.payloads() == [b"x"]
 
 

@@ -16,6 +16,7 @@ from tests.lab.ports import own_ports
 from tests.sources import looks
 from tests.sources.certificates import make_certificates
 from tests.sources.looks import away, coap, good, http, look, poll, wrong
+from tests.sources.nngpeers import program
 from tests.sources.nngpeers import settings as nng
 from tests.sources.test_coapobserve import Device, device
 from tests.sources.test_poll import programs
@@ -102,7 +103,7 @@ def test_each_resource_is_read_once(device: Any, port: int) -> None:
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
 def test_a_push_is_greeted_and_loses_no_message(tmp_path: Path, port: int, transport: str) -> None:
     endpoint = f"tcp://127.0.0.1:{port}" if transport == "tcp" else f"ipc://{tmp_path}/push"
-    with pynng.Push0(listen=endpoint, send_buffer_size=4) as push:
+    with program(pynng.Push0, endpoint, send_buffer_size=4) as push:
         push.send(b"one")
         assert good(nng(pattern="pull", connect=(endpoint,))) == f"{endpoint} answers as PUSH"
         assert "is no PUB, which a sub input connects to; correct pattern or connect" in wrong(nng(pattern="sub", connect=(endpoint,)))
@@ -112,7 +113,7 @@ def test_a_push_is_greeted_and_loses_no_message(tmp_path: Path, port: int, trans
 
 @pytest.mark.parametrize(("pattern", "peer"), [("sub", pynng.Pub0), ("rep", pynng.Req0), ("surveyor", pynng.Respondent0)])
 def test_the_other_side_of_each_pattern_is_known(pattern: str, peer: Any, port: int) -> None:
-    with peer(listen=f"tcp://127.0.0.1:{port}"):
+    with program(peer, f"tcp://127.0.0.1:{port}"):
         assert f"tcp://127.0.0.1:{port} answers as {peer.__name__.upper()[:-1]}" in good(
             nng(pattern=pattern, connect=(f"tcp://127.0.0.1:{port}",))
         )
@@ -128,7 +129,7 @@ def test_an_nng_input_can_listen_unless_somebody_else_does(tmp_path: Path, port:
     for endpoint in (f"tcp://127.0.0.1:{port}", f"ipc://{tmp_path}/in"):
         settings = nng(pattern="pull", bind=(endpoint,))
         assert good(settings) == f"can listen on {endpoint} (not tried: a message)"
-        with pynng.Rep0(listen=endpoint):
+        with program(pynng.Rep0, endpoint):
             seen = look(settings)
         assert seen.outcome is Outcome.TAKEN
         assert seen.sentence == f"cannot listen on {endpoint}: another program listens there; stop it, or choose another endpoint"
